@@ -1,0 +1,289 @@
+/**
+ * The waist: ordered, expiring, transactional entries of text or bytes, on any engine.
+ *
+ * Stores are written once over this interface and know no SQL; engines are written once under it and know no schema.
+ * Most programs use it only to choose an engine (`Storage.layer` over a `SqlClient`, `Storage.layerMemory`) and to open
+ * a transaction over several stores.
+ *
+ * @since 0.1.0
+ */
+import type * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
+import type * as Schedule from "effect/Schedule"
+import type * as Stream from "effect/Stream"
+import { makeMemory } from "./internal/storage/memory.js"
+import { makeSql } from "./internal/storage/sql.js"
+import type { InvalidKey, StorageError } from "./StorageError.js"
+
+/**
+ * What is stored. Text stays text and bytes stay bytes.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Value = string | Uint8Array
+
+/**
+ * A key with its value and the time, in milliseconds since the epoch, from which it no longer exists.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Entry<K = string> {
+  readonly key: K
+  readonly value: Value
+  /** The entry is there while `now < expiresAt`. Undefined: it does not expire. */
+  readonly expiresAt: number | undefined
+}
+
+/**
+ * Which keys, in which order. Bounds combine: what is left must satisfy all of them. Order is the byte order of UTF-8.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Range<K = string> {
+  /** Keys that begin with this. */
+  readonly prefix?: K | undefined
+  /** Keys from this one on, inclusive. */
+  readonly from?: K | undefined
+  /** Keys before this one, exclusive. */
+  readonly to?: K | undefined
+  /** Keys up to this one, inclusive. */
+  readonly through?: K | undefined
+  /** Keys that come after this one in the direction of reading: where the last page ended. */
+  readonly after?: K | undefined
+  /** From the greatest key to the least. */
+  readonly reverse?: boolean | undefined
+  /** At most so many. */
+  readonly limit?: number | undefined
+}
+
+/**
+ * What a `modify` does to its entry.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Change =
+  | { readonly _tag: "Keep" }
+  | { readonly _tag: "Remove" }
+  | { readonly _tag: "Put"; readonly value: Value; readonly expiresAt: number | undefined }
+
+/**
+ * Leaves the entry as it is.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const keep: Change = { _tag: "Keep" }
+
+/**
+ * Removes the entry.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const remove: Change = { _tag: "Remove" }
+
+/**
+ * Writes the value, with the time from which it no longer exists (milliseconds since the epoch), if any.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const put = (value: Value, expiresAt?: number): Change => ({ _tag: "Put", value, expiresAt })
+
+/**
+ * How much there is in a range: entries, and the bytes of their keys and values.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Stat {
+  readonly entries: number
+  readonly bytes: number
+}
+
+/**
+ * A named, ordered collection of entries. An expired entry is absent to every operation, and reading never writes.
+ *
+ * Every method fails with `StorageError` when the engine does, and with `InvalidKey` for a key or bound longer than
+ * 2,048 bytes of UTF-8 or holding NUL or a lone surrogate. A write is done whole or not at all, also when its fiber is
+ * interrupted. In a transaction (`Storage.transaction`, or `withTransaction` of the same client) operations are part of
+ * it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Keyspace<K extends string | Uint8Array = string> {
+  readonly name: string
+  readonly get: (key: K) => Effect.Effect<Option.Option<Entry<K>>, StorageError | InvalidKey>
+  /** Aligned with its input: the nth answer is for the nth key. Any number of keys, duplicates too. */
+  readonly getMany: (
+    keys: Iterable<K>
+  ) => Effect.Effect<Array<Option.Option<Entry<K>>>, StorageError | InvalidKey>
+  /** Upsert: inserts the entry or replaces it, with its expiry. */
+  readonly set: (key: K, value: Value, expiresAt?: number) => Effect.Effect<void, StorageError | InvalidKey>
+  /** Upserts all or none. Of several entries with the same key the last wins. */
+  readonly setMany: (entries: Iterable<Entry<K>>) => Effect.Effect<void, StorageError | InvalidKey>
+  /**
+   * The atomic read-modify-write. `f` must be pure and quick: an engine may run it again after a lost race, and only
+   * the last run counts. If `f` throws, nothing is written and the fiber dies.
+   */
+  readonly modify: <A>(
+    key: K,
+    f: (entry: Option.Option<Entry<K>>) => readonly [A, Change]
+  ) => Effect.Effect<A, StorageError | InvalidKey>
+  /** Whether there was something to remove. */
+  readonly remove: (key: K) => Effect.Effect<boolean, StorageError | InvalidKey>
+  /** How many there were to remove; all or none of them are. */
+  readonly removeMany: (keys: Iterable<K>) => Effect.Effect<number, StorageError | InvalidKey>
+  /** Removes the first entries of the range and gives each of them to exactly one caller, in order. */
+  readonly take: (range: Range<K>, limit: number) => Effect.Effect<Array<Entry<K>>, StorageError | InvalidKey>
+  /**
+   * The entries of a range in order, read page by page; nothing is held between pages. What is there throughout is seen
+   * exactly once; what comes or goes meanwhile may or may not be seen.
+   */
+  readonly entries: (range?: Range<K>) => Stream.Stream<Entry<K>, StorageError | InvalidKey>
+  readonly keys: (range?: Range<K>) => Stream.Stream<K, StorageError | InvalidKey>
+  /** How much a range holds. The range's limit does not apply. */
+  readonly stat: (range?: Range<K>) => Effect.Effect<Stat, StorageError | InvalidKey>
+  /** Removes a range, all or nothing, and tells how many entries that were. The range's limit does not apply. */
+  readonly clear: (range?: Range<K>) => Effect.Effect<number, StorageError | InvalidKey>
+  /** Frees the room of up to `limit` entries that are already absent, and tells of how many. */
+  readonly removeExpired: (options: { readonly limit: number }) => Effect.Effect<number, StorageError>
+}
+
+/**
+ * Work on the whole store that no program needs to do, and operators sometimes want.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Maintenance {
+  /** Returns when every write that was asked for before is done. */
+  readonly flush: Effect.Effect<void, StorageError>
+  /** Removes expired entries of all opened keyspaces, in slices, and gives free room back; tells how many went. */
+  readonly compact: Effect.Effect<number, StorageError>
+  /** How much each opened keyspace holds. */
+  readonly stats: Effect.Effect<ReadonlyArray<Stat & { readonly keyspace: string }>, StorageError>
+}
+
+/**
+ * The service that every store stands on: keyspaces by name, transactions over all of them, maintenance.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { Storage } from "effect-kv"
+ *
+ * const program = Effect.gen(function*() {
+ *   const storage = yield* Storage.Storage
+ *   const accounts = yield* storage.keyspace("accounts")
+ *   const add = (key: string, amount: number) =>
+ *     accounts.modify(key, (entry) => {
+ *       const balance = amount + Number(Option.match(entry, { onNone: () => 0, onSome: (_) => _.value }))
+ *       return [balance, Storage.put(String(balance))]
+ *     })
+ *   yield* add("alice", 100)
+ *   // both or neither
+ *   yield* storage.transaction(Effect.all([add("alice", -30), add("bob", 30)]))
+ *   return yield* accounts.stat()
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, Storage.layerMemory)).then(console.log)
+ * ```
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Storage extends Context.Tag("effect-kv/Storage")<Storage, {
+  /**
+   * Opens a keyspace, creating it if need be. Any string is a name, and two names are the same keyspace only if they
+   * are equal. The kind of keys is fixed when it is created.
+   */
+  readonly keyspace: {
+    (name: string, options?: { readonly keys?: "text" | undefined }): Effect.Effect<Keyspace, StorageError>
+    (name: string, options: { readonly keys: "bytes" }): Effect.Effect<Keyspace<Uint8Array>, StorageError>
+  }
+  /**
+   * Runs the effect in a serializable transaction: committed if it succeeds, rolled back if it fails, dies or is
+   * interrupted. In a transaction it is a savepoint of that one. Other work on an embedded database waits meanwhile, so
+   * keep the body short. The body runs once; with `retry` it runs again, on that schedule, when the transaction could
+   * not be had or was lost to a conflict.
+   */
+  readonly transaction: <A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+  ) => Effect.Effect<A, E | StorageError, R>
+  readonly maintenance: Maintenance
+}>() {}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface SweepOptions {
+  /** The pause between two sweeps; 1 minute. */
+  readonly interval?: Duration.DurationInput | undefined
+  /** How many entries one slice removes; 200. */
+  readonly batchSize?: number | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface Options {
+  /** When expired entries are removed in the background; `false`: never, only by `maintenance.compact`. */
+  readonly sweep?: SweepOptions | false | undefined
+  /**
+   * How long an operation waits for the connection or for a lock before it fails as `Busy`; 5 seconds. A client of
+   * `Sqlite.layer` brings its own.
+   */
+  readonly lockTimeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * Storage on the `SqlClient` of the context, in tables of its own (`kv_...`). The engine is the client's: SQLite.
+ *
+ * With the client of `Sqlite.layer`, the user's own SQL and all stores share one gate and one transaction. A bare
+ * `SqliteClient.layer` is correct as well, and slower.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Sqlite, Storage } from "effect-kv"
+ *
+ * const StorageLive = Storage.layer().pipe(
+ *   Layer.provideMerge(Sqlite.layer({ filename: ":memory:" }))
+ * )
+ *
+ * const program = Effect.gen(function*() {
+ *   const storage = yield* Storage.Storage
+ *   const keyspace = yield* storage.keyspace("settings")
+ *   yield* keyspace.set("theme", "dark")
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, StorageLive))
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options?: Options): Layer.Layer<Storage, StorageError, SqlClient.SqlClient> =>
+  Layer.scoped(Storage, makeSql(options))
+
+/**
+ * Storage in memory, with the meaning of every other engine, for tests and for what need not outlive the process.
+ * As a value it is one Storage for all layers built from it together; two stores' own `layerMemory` are two.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerMemory: Layer.Layer<Storage> = Layer.scoped(Storage, makeMemory())

@@ -1,0 +1,152 @@
+/**
+ * What can go wrong in a store: with its engine, with a key, with a counter.
+ *
+ * @since 0.1.0
+ */
+import * as Data from "effect/Data"
+
+/**
+ * Why a storage operation failed.
+ *
+ * - `Busy`: somebody else held the database, or this connection, for longer than `lockTimeout`
+ * - `Full`: no room on the disk, or a page limit is reached
+ * - `ReadOnly`: the database was opened read-only, or its file or folder may not be written
+ * - `Corrupt`: the file is damaged
+ * - `NotADatabase`: the file, or folder, is something else
+ * - `Permission`: the operating system refuses access
+ * - `Unavailable`: the engine cannot be reached or opened
+ * - `Closed`: the connection or the transaction that the operation belongs to has ended
+ * - `Incompatible`: the stored data was laid out for something else: a newer version, another kind of key
+ * - `InvalidValue`: a value that no engine could keep unchanged
+ * - `Unknown`: anything else; see `cause`
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type StorageErrorReason =
+  | "Busy"
+  | "Full"
+  | "ReadOnly"
+  | "Corrupt"
+  | "NotADatabase"
+  | "Permission"
+  | "Unavailable"
+  | "Closed"
+  | "Incompatible"
+  | "InvalidValue"
+  | "Unknown"
+
+/**
+ * A storage operation failed. Nothing was written by it, unless `method` is `transaction` and `detail` says otherwise.
+ *
+ * Match on `reason` to decide; `message` says what was wrong, where, and what to do.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Option } from "effect"
+ * import { KeyValueStore } from "effect-kv"
+ *
+ * const program = Effect.gen(function*() {
+ *   const kv = yield* KeyValueStore.KeyValueStore
+ *   return yield* kv.get("greeting")
+ * }).pipe(
+ *   Effect.catchTag("StorageError", (error) =>
+ *     error.reason === "Busy" ? Effect.succeed(Option.none()) : Effect.fail(error)
+ *   )
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class StorageError extends Data.TaggedError("StorageError")<{
+  readonly reason: StorageErrorReason
+  /** The operation, for example `get`, `transaction` or `open`. */
+  readonly method: string
+  /** What was wrong, and what to do. */
+  readonly detail: string
+  readonly keyspace?: string | undefined
+  readonly key?: string | Uint8Array | undefined
+  /** What the engine said. */
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    const where = this.keyspace === undefined
+      ? ""
+      : ` in keyspace ${show(this.keyspace)}${this.key === undefined ? "" : ` at key ${show(this.key)}`}`
+    return `${this.reason}: ${this.method}${where}: ${this.detail}`
+  }
+}
+
+/**
+ * A key that no engine could keep unchanged: longer than 2,048 bytes of UTF-8, or holding NUL or a lone surrogate, or
+ * a typed key that its schema does not encode. Nothing was read or written.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class InvalidKey extends Data.TaggedError("InvalidKey")<{
+  readonly keyspace: string
+  readonly key: unknown
+  readonly issue: string
+}> {
+  override get message(): string {
+    return `${show(this.key)} cannot be a key in keyspace ${show(this.keyspace)}: ${this.issue}`
+  }
+}
+
+/**
+ * `getOrFail` found nothing.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class KeyNotFound extends Data.TaggedError("KeyNotFound")<{
+  readonly keyspace: string
+  readonly key: string
+}> {
+  override get message(): string {
+    return `there is no key ${show(this.key)} in keyspace ${show(this.keyspace)}`
+  }
+}
+
+/**
+ * An `increment` whose result cannot be kept exactly: a `bigint` beyond 64 bits, whole numbers beyond 2^53 - 1, or what
+ * is not finite. Nothing was written.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class CounterError extends Data.TaggedError("CounterError")<{
+  readonly reason: "Overflow" | "NotFinite"
+  readonly keyspace: string
+  readonly key: string
+  readonly current: number | bigint
+  readonly by: number | bigint
+}> {
+  override get message(): string {
+    const limit = typeof this.by === "bigint"
+      ? "64 bits"
+      : "2^53 - 1, up to which numbers are exact; use a bigint counter"
+    return this.reason === "Overflow"
+      ? `${this.current} + ${this.by} at key ${show(this.key)} in keyspace ${show(this.keyspace)} goes beyond ${limit}`
+      : `${this.current} + ${this.by} at key ${show(this.key)} in keyspace ${
+        show(this.keyspace)
+      } is not a finite number`
+  }
+}
+
+const shown = 80
+
+/** A short, printable form of a key, a name or a value. */
+const show = (value: unknown): string => {
+  if (value instanceof Uint8Array) {
+    const hex = Array.from(value.subarray(0, shown / 2), (byte) => byte.toString(16).padStart(2, "0")).join("")
+    return `0x${hex}${value.length > shown / 2 ? `... (${value.length} bytes)` : ""}`
+  }
+  if (typeof value === "string") {
+    return JSON.stringify(value.length > shown ? `${value.slice(0, shown)}...` : value) +
+      (value.length > shown ? ` (${value.length} characters)` : "")
+  }
+  return String(value)
+}

@@ -1,0 +1,34 @@
+/**
+ * Codecs: how typed values become the text or bytes that a store keeps.
+ *
+ * @since 0.1.0
+ */
+export * as Codec from "./Codec.js"
+
+/**
+ * Typed values by key.
+ *
+ * @since 0.1.0
+ */
+export * as KeyValueStore from "./KeyValueStore.js"
+
+/**
+ * An embedded SQLite database as a layer.
+ *
+ * @since 0.1.0
+ */
+export * as Sqlite from "./Sqlite.js"
+
+/**
+ * The waist: ordered, expiring, transactional entries, on any engine.
+ *
+ * @since 0.1.0
+ */
+export * as Storage from "./Storage.js"
+
+/**
+ * What can go wrong.
+ *
+ * @since 0.1.0
+ */
+export * as StorageError from "./StorageError.js"

@@ -1,0 +1,153 @@
+/**
+ * The client that `Sqlite.layer` provides: a facade over the one connection of a `SqliteClient`, on which the user's
+ * statements and every store pass the same gate and share the same transactions.
+ *
+ * @internal
+ */
+import type * as Reactivity from "@effect/experimental/Reactivity"
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Statement from "@effect/sql/Statement"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Options } from "../../Sqlite.js"
+import type { StorageError } from "../../StorageError.js"
+import { Access } from "../storage/access.js"
+import { dialectCommands, registerAccess } from "../storage/client.js"
+import { failing, Fault } from "../storage/fault.js"
+import { acquire, Gate, hold } from "../storage/gate.js"
+import { classify, sqlite } from "../storage/sqlite.js"
+import * as path from "./path.js"
+import * as pragmas from "./pragmas.js"
+
+/** How many compiled statements are kept; they are never too old. */
+const prepared = { prepareCacheSize: 1000, prepareCacheTTL: Duration.infinity }
+
+const toSqlError = (fault: Fault): SqlError =>
+  fault.cause instanceof SqlError ? fault.cause : new SqlError({ cause: fault, message: fault.detail })
+
+/** @internal */
+export const make = (
+  options: Options
+): Effect.Effect<SqliteClient.SqliteClient, StorageError, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.gen(function*() {
+    const file = path.resolve(options.filename)
+    const readonly = options.readonly === true
+    if (options.filename === "") {
+      return yield* Effect.fail(
+        new Fault("Unavailable", `the filename is empty; name a file, or "${path.memory}" for a database in memory`)
+      )
+    }
+    if (file !== path.memory && !readonly) yield* path.prepare(file)
+
+    const inner = yield* open({ ...prepared, disableWAL: true, filename: file, readonly }).pipe(
+      Effect.mapError((fault) => path.explain(file, readonly, fault))
+    )
+    const connection = yield* Effect.mapError(Effect.scoped(inner.reserve), (error) => classify(error.cause, error))
+
+    const gate = new Gate()
+    const lockTimeout = Duration.decode(options.lockTimeout ?? "5 seconds")
+    const access = new Access<Connection, SqlError>({
+      ...dialectCommands(sqlite),
+      enter: (context, { depth }) => Context.add(context, SqlClient.TransactionConnection, [gated, depth]),
+      exclusive: (self, settle, wait) => hold(gate, () => self(connection), settle, wait),
+      joined: () => undefined,
+      lockTimeout
+    }, yield* Effect.runtime<never>())
+
+    const gated = gatedConnection(access)
+
+    yield* pragmas.apply({ ...options, filename: file }, (body) => access.run(body, identity, identity)).pipe(
+      Effect.mapError((fault) => path.explain(file, readonly, fault))
+    )
+
+    // Also for the client's own members, which do not go through a connection that we know.
+    const alone = <A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+      access.run(() => effect, identity, toSqlError)
+
+    const reserve = Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(access.levelGate, (levelGate) => {
+        const reserved = levelGate ?? gate
+        return Effect.zipRight(
+          acquire(reserved, {
+            onTimeout: () => new SqlError({ message: "The connection was not free within the lock time-out" }),
+            restore,
+            timeout: lockTimeout
+          }),
+          Effect.as(Effect.addFinalizer(() => Effect.sync(() => reserved.release())), connection)
+        )
+      })
+    )
+
+    const client = Object.assign(
+      // The type says that SQLite lacks `updateValues`; the member is there, as it is in the inner client.
+      (yield* SqlClient.make({
+        acquirer: Effect.succeed(gated),
+        compiler: Statement.makeCompilerSqlite(),
+        spanAttributes: [["db.system.name", "sqlite"]],
+        transactionAcquirer: reserve
+      })) as SqliteClient.SqliteClient,
+      {
+        [SqliteClient.TypeId]: SqliteClient.TypeId as SqliteClient.TypeId,
+        backup: (destination: string) => alone(inner.backup(destination)),
+        config: inner.config,
+        export: alone(inner.export),
+        loadExtension: (file: string) => alone(inner.loadExtension(file)),
+        withTransaction: <A, E, R>(self: Effect.Effect<A, E, R>) => access.transaction(self, toSqlError)
+      }
+    )
+    registerAccess(client, { access, dialect: sqlite })
+    yield* Effect.addFinalizer(() => close(access, connection, readonly, options.optimizeOnClose !== false))
+    return client
+  }).pipe(Effect.mapError(failing("open")))
+
+/** The driver's constructor throws; here it fails. */
+const open = (
+  config: SqliteClient.SqliteClientConfig
+): Effect.Effect<SqliteClient.SqliteClient, Fault, Scope.Scope | Reactivity.Reactivity> =>
+  Effect.catchAllDefect(SqliteClient.make(config), (defect) => Effect.fail(classify(defect)))
+
+/** Has each statement pass the gate of the transaction that its fiber is in, or of the connection. */
+const gatedConnection = (access: Access<Connection, SqlError>): Connection => {
+  const run = <A>(body: (connection: Connection) => Effect.Effect<A, SqlError>) =>
+    access.run(body, identity, toSqlError)
+  return {
+    execute: (sql, params, transformRows) => run((_) => _.execute(sql, params, transformRows)),
+    executeRaw: (sql, params) => run((_) => _.executeRaw(sql, params)),
+    // The driver has no streams: the rows of one statement are read at once.
+    executeStream: (sql, params, transformRows) =>
+      Stream.fromIterableEffect(run((_) => _.execute(sql, params, transformRows))),
+    executeUnprepared: (sql, params, transformRows) =>
+      run((_) => sqlite.forRetry(_).execute(sql, params, transformRows)),
+    executeValues: (sql, params) => run((_) => _.executeValues(sql, params))
+  }
+}
+
+/** What is queued is written, the planner's statistics are brought up to date, the WAL is emptied. */
+const close = (
+  access: Access<Connection, SqlError>,
+  connection: Connection,
+  readonly: boolean,
+  optimize: boolean
+): Effect.Effect<void> => {
+  const pragma = (text: string) =>
+    Effect.ignore(access.run(() => sqlite.forRetry(connection).execute(text, [], undefined), identity, identity))
+  return access.flush.pipe(
+    Effect.zipRight(optimize && !readonly ? pragma(optimizePragma) : Effect.void),
+    Effect.zipRight(readonly ? Effect.void : pragma("PRAGMA wal_checkpoint(TRUNCATE)")),
+    Effect.zipRight(access.close)
+  )
+}
+
+/**
+ * Analyses, within a bound, every table whose statistics are missing or old, whether this connection queried it or not.
+ *
+ * @internal
+ */
+export const optimizePragma = "PRAGMA optimize = 0x10012"

@@ -1,0 +1,499 @@
+/**
+ * How operations reach a connection: alone, in a transaction, or together with other writes of the same turn.
+ *
+ * Knows nothing of SQL. An `Engine` says how a connection is had and which commands open and end a transaction;
+ * `Access` adds what every engine needs: one place to look for the transaction a fiber is in, one gate a level so that
+ * concurrent fibers of one transaction cannot tear each other's savepoints, waiting for locks without blocking the
+ * event loop, and group commit.
+ *
+ * @internal
+ */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Runtime from "effect/Runtime"
+import type { StorageErrorReason } from "../../StorageError.js"
+import { clockOf } from "./compat.js"
+import { closedFault, Fault } from "./fault.js"
+import { Gate, hold, type Restore, type Settle, type Wait } from "./gate.js"
+
+/**
+ * A transaction, or a savepoint in one. Operations in it pass its gate, and a nested transaction holds that gate from
+ * its savepoint to its release.
+ *
+ * @internal
+ */
+export interface Level<C> {
+  readonly connection: C
+  readonly gate: Gate
+  readonly depth: number
+  readonly parent: Level<C> | undefined
+  ended: boolean
+  /** Set when the engine may have rolled back by itself: what follows would no longer be in the transaction. */
+  broken: Fault | undefined
+}
+
+/** @internal */
+export const makeLevel = <C>(connection: C, parent?: Level<C>): Level<C> => ({
+  broken: undefined,
+  connection,
+  depth: parent === undefined ? 0 : parent.depth + 1,
+  ended: false,
+  gate: new Gate(),
+  parent
+})
+
+/**
+ * What `Access` has to be told about an engine. `X` is the engine's own error.
+ *
+ * @internal
+ */
+export interface Engine<C, X> {
+  /** Runs `self` with a connection to itself, outside of any transaction, then settles. */
+  readonly exclusive: <A, R, B, E>(
+    self: (connection: C) => Effect.Effect<A, X, R>,
+    settle: Settle<A, X, B, E, R>,
+    wait: Wait<E>
+  ) => Effect.Effect<B, E, R>
+  readonly begin: (connection: C) => Effect.Effect<void, X>
+  readonly commit: (connection: C) => Effect.Effect<void, X>
+  readonly rollback: (connection: C) => Effect.Effect<void, X>
+  readonly savepoint: (connection: C, name: string) => Effect.Effect<void, X>
+  readonly release: (connection: C, name: string) => Effect.Effect<void, X>
+  readonly rollbackTo: (connection: C, name: string) => Effect.Effect<void, X>
+  readonly classify: (error: X) => Fault
+  /** The connection to use again after an attempt that found the database locked. */
+  readonly forRetry: (connection: C) => C
+  /** What else the body of a transaction finds in its context. */
+  readonly enter: <R>(context: Context.Context<R>, level: Level<C>) => Context.Context<R>
+  /** The level of a transaction that somebody else opened on this engine's connection, if the fiber is in one. */
+  readonly joined: (context: Context.Context<never>) => Level<C> | undefined
+  /** Whether one transaction for many writes is cheaper than a connection for each. */
+  readonly coalesce: boolean
+  readonly lockTimeout: Duration.Duration
+}
+
+/**
+ * One operation's work on a connection. It reads the clock when it runs, not when it was asked for.
+ *
+ * @internal
+ */
+export type Body<C, X, B> = (connection: C, clock: Clock.Clock) => Effect.Effect<B, X>
+
+interface Job<C, X> {
+  /** Does the work in the transaction of its batch. The exit says whether it went wrong; the job keeps its result. */
+  readonly run: (connection: C) => Effect.Effect<Exit.Exit<unknown, X>>
+  /** Tells the waiting fiber: its own result, or why the whole batch failed. */
+  readonly settle: (failure: Cause.Cause<Fault> | undefined) => void
+}
+
+/** After these the engine may have rolled back the whole transaction by itself. */
+const breaking: ReadonlySet<StorageErrorReason> = new Set(["Full", "Corrupt", "Unavailable", "Closed"])
+
+const breakUp = <C>(level: Level<C>, fault: Fault): void => {
+  for (let at: Level<C> | undefined = level; at !== undefined; at = at.parent) at.broken ??= fault
+}
+
+/** Why nothing can be done in the level any more, if so. */
+const endOf = <C>(level: Level<C>): Fault | undefined => {
+  for (let at: Level<C> | undefined = level; at !== undefined; at = at.parent) {
+    if (at.ended) return closedFault
+    if (at.broken !== undefined) return at.broken
+  }
+  return undefined
+}
+
+/** The pause before another attempt at a lock: short at first, never long, and not the same for two who wait. */
+const backOff = (retries: number): Effect.Effect<void> =>
+  Effect.flatMap(Random.next, (random) => Effect.sleep(Math.min(2 ** retries, 20) * (0.5 + random)))
+
+let tags = 0
+
+/** @internal */
+export class Access<C, X> {
+  /** Says which transaction a fiber is in. A tag for each client, so that two databases do not mix. */
+  private readonly tag: Context.Tag<Level<C>, Level<C>>
+  private savepoints = 0
+  private closed = false
+  /** A rollback failed: the next transaction first makes sure that none is open. */
+  private unsure = false
+
+  private readonly queue = new Set<Job<C, X>>()
+  private flushing = false
+  private readonly onIdle: Array<() => void> = []
+  /** The fiber that wrote in this turn of the event loop. */
+  private writer: number | undefined
+
+  constructor(private readonly engine: Engine<C, X>, private readonly runtime: Runtime.Runtime<never>) {
+    this.tag = Context.GenericTag<Level<C>>(`effect-kv/internal/Transaction/${++tags}`)
+  }
+
+  /** One statement: by itself, or in the transaction that the fiber is in. */
+  run<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime<A, E>((fiber) => {
+        const clock = clockOf(fiber)
+        return this.use(
+          this.levelOf(fiber.currentContext),
+          (connection) => body(connection, clock),
+          (value) => Effect.succeed(done(value)),
+          fail,
+          restore,
+          clock
+        )
+      })
+    )
+  }
+
+  /** One statement that writes: as `run`, but what several fibers write in one turn shares a transaction. */
+  write<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime<A, E>((fiber) => {
+        const clock = clockOf(fiber)
+        const level = this.levelOf(fiber.currentContext)
+        return level === undefined && !this.isLone(fiber.id().id)
+          ? this.queued(body, done, fail, restore, clock)
+          : this.use(
+            level,
+            (connection) => body(connection, clock),
+            (value) => Effect.succeed(done(value)),
+            fail,
+            restore,
+            clock
+          )
+      })
+    )
+  }
+
+  /** Several statements, all or none: in a transaction of their own or under a savepoint. */
+  atomic<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime<A, E>((fiber) => {
+        const clock = clockOf(fiber)
+        const level = this.levelOf(fiber.currentContext)
+        return level === undefined && !this.isLone(fiber.id().id)
+          ? this.queued(body, done, fail, restore, clock)
+          : Effect.mapBoth(this.atomically(level, (connection) => body(connection, clock), restore, clock), {
+            onFailure: fail,
+            onSuccess: done
+          })
+      })
+    )
+  }
+
+  /** Runs `self` in a transaction, or under a savepoint in the one the fiber is in. */
+  transaction<A, E, R, E2>(self: Effect.Effect<A, E, R>, fail: (fault: Fault) => E2): Effect.Effect<A, E | E2, R> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime<A, E | E2, R>((fiber) => {
+        const clock = clockOf(fiber)
+        const parent = this.levelOf(fiber.currentContext)
+        return this.use(
+          parent,
+          (connection) => {
+            const level = makeLevel(connection, parent)
+            const inner = restore(Effect.mapInputContext(self, (context: Context.Context<R>) =>
+              this.engine.enter(Context.add(context, this.tag, level), level)))
+            return this.bracket(connection, parent, inner, fail, level, clock)
+          },
+          identity<Exit.Exit<A, E | E2>>,
+          fail,
+          restore,
+          clock
+        )
+      })
+    )
+  }
+
+  /** Whether the fiber that asks is in a transaction on this client. */
+  readonly inTransaction: Effect.Effect<boolean> = Effect.map(
+    Effect.context<never>(),
+    (context) => this.levelOf(context) !== undefined
+  )
+
+  /** Waits until what was queued is written. */
+  readonly flush: Effect.Effect<void> = Effect.async<void>((resume) => {
+    if (this.flushing) this.onIdle.push(() => resume(Effect.void))
+    else resume(Effect.void)
+  })
+
+  /** Finishes what was queued; from then on everything fails as closed. */
+  readonly close: Effect.Effect<void> = Effect.zipRight(
+    this.flush,
+    Effect.sync(() => {
+      this.closed = true
+    })
+  )
+
+  /** The gate of the transaction that the fiber is in. */
+  readonly levelGate: Effect.Effect<Gate | undefined> = Effect.map(
+    Effect.context<never>(),
+    (context) => this.levelOf(context)?.gate
+  )
+
+  private levelOf(context: Context.Context<never>): Level<C> | undefined {
+    return context.unsafeMap.get(this.tag.key) ?? this.engine.joined(context)
+  }
+
+  /**
+   * Has `body` run on a connection that nobody else uses meanwhile: the level's, or one outside of any transaction.
+   * Outside, it runs again for as long as it finds the database locked and there is time.
+   */
+  private use<A, B, R, E>(
+    level: Level<C> | undefined,
+    body: (connection: C) => Effect.Effect<B, X, R>,
+    done: (value: B) => Effect.Effect<A, E>,
+    fail: (fault: Fault) => E,
+    restore: Restore,
+    clock: Clock.Clock
+  ): Effect.Effect<A, E, R> {
+    const wait: Wait<E> = {
+      onTimeout: () => fail(this.busy("other work on this connection")),
+      restore,
+      timeout: this.engine.lockTimeout
+    }
+    if (level !== undefined) {
+      return hold(
+        level.gate,
+        (): Effect.Effect<B, X | Fault, R> => {
+          const end = endOf(level)
+          return end === undefined ? body(level.connection) : Effect.fail(end)
+        },
+        {
+          onFailure: this.failing((fault) => {
+            if (breaking.has(fault.reason)) breakUp(level, fault)
+            return Effect.fail(fail(fault))
+          }),
+          onSuccess: done
+        },
+        wait
+      )
+    }
+    if (this.closed) return Effect.fail(fail(closedFault))
+    const deadline = clock.unsafeCurrentTimeMillis() + Duration.toMillis(this.engine.lockTimeout)
+    const attempt = (retries: number): Effect.Effect<A, E, R> =>
+      this.engine.exclusive(
+        retries === 0 ? body : (connection) => body(this.engine.forRetry(connection)),
+        {
+          onFailure: this.failing((fault) => {
+            if (fault.reason !== "Busy") return Effect.fail(fail(fault))
+            return clock.unsafeCurrentTimeMillis() < deadline
+              ? Effect.zipRight(restore(backOff(retries)), attempt(retries + 1))
+              : Effect.fail(fail(this.busy("another connection", fault)))
+          }),
+          onSuccess: done
+        },
+        wait
+      )
+    return attempt(0)
+  }
+
+  private failing<A, E, R>(onFault: (fault: Fault) => Effect.Effect<A, E, R>) {
+    return (cause: Cause.Cause<X | Fault>): Effect.Effect<A, E, R> => {
+      const failure = Cause.failureOrCause(cause)
+      return Either.isLeft(failure) ? onFault(this.faultOf(failure.left)) : Effect.failCause(failure.right)
+    }
+  }
+
+  private faultOf(error: X | Fault): Fault {
+    return error instanceof Fault ? error : this.engine.classify(error)
+  }
+
+  private busy(holder: string, cause?: Fault): Fault {
+    return new Fault(
+      "Busy",
+      `${holder} held the lock for longer than the lock time-out of ${
+        Duration.format(this.engine.lockTimeout)
+      }; keep transactions short or raise lockTimeout`,
+      cause?.cause
+    )
+  }
+
+  /** Opens a transaction or savepoint, runs `inner`, ends it. Fails only if it could not open; the rest is the Exit. */
+  private bracket<A, E, R, E2>(
+    connection: C,
+    parent: Level<C> | undefined,
+    inner: Effect.Effect<A, E, R>,
+    fail: (fault: Fault) => E2,
+    level: Level<C> | undefined,
+    clock: Clock.Clock
+  ): Effect.Effect<Exit.Exit<A, E | E2>, X, R> {
+    const { engine } = this
+    const name = `effect_kv_${++this.savepoints}`
+    const [begin, commit, rollback] = parent === undefined
+      ? [this.begin(connection), this.commit(connection, clock), this.rollback(connection)]
+      : [
+        engine.savepoint(connection, name),
+        Effect.mapError(engine.release(connection, name), (error) => this.faultOf(error)),
+        Effect.ignore(Effect.zipRight(engine.rollbackTo(connection, name), engine.release(connection, name)))
+      ]
+    const undo = (exit: Exit.Exit<A, E | E2>) => Effect.as(rollback, exit)
+    return Effect.flatMap(
+      begin,
+      () =>
+        Effect.flatMap(
+          Effect.exit(inner),
+          (exit) =>
+            Effect.flatMap(level === undefined ? Effect.void : this.end(level), () => {
+              if (Exit.isFailure(exit)) {
+                return undo(exit)
+              }
+              if (level?.broken !== undefined) return undo(Exit.fail(fail(level.broken)))
+              return Effect.matchEffect(commit, {
+                onFailure: (fault) => undo(Exit.fail(fail(fault))),
+                onSuccess: () => Effect.succeed<Exit.Exit<A, E | E2>>(exit)
+              })
+            })
+        )
+    )
+  }
+
+  /** Lets the operation that is under way in the level finish; later ones fail as closed. */
+  private end(level: Level<C>): Effect.Effect<void> {
+    const end = Effect.sync(() => {
+      level.ended = true
+    })
+    return hold(level.gate, () => end, { onFailure: Effect.failCause, onSuccess: () => Effect.void }, {
+      onTimeout: () => this.busy("a transaction nested in a fiber that outlives this one"),
+      restore: identity,
+      timeout: this.engine.lockTimeout
+    }).pipe(Effect.catchAll((fault) =>
+      Effect.zipRight(
+        end,
+        Effect.sync(() => {
+          level.broken ??= fault
+        })
+      )
+    ))
+  }
+
+  private begin(connection: C): Effect.Effect<void, X> {
+    return Effect.suspend(() => {
+      if (!this.unsure) return this.engine.begin(connection)
+      this.unsure = false
+      return Effect.zipRight(Effect.ignore(this.engine.rollback(connection)), this.engine.begin(connection))
+    })
+  }
+
+  /** A commit may find the database locked as well; it is tried again for as long as there is time. */
+  private commit(connection: C, clock: Clock.Clock): Effect.Effect<void, Fault> {
+    const deadline = clock.unsafeCurrentTimeMillis() + Duration.toMillis(this.engine.lockTimeout)
+    const attempt = (retries: number): Effect.Effect<void, Fault> =>
+      Effect.catchAll(this.engine.commit(connection), (error) => {
+        const fault = this.faultOf(error)
+        return fault.reason === "Busy" && clock.unsafeCurrentTimeMillis() < deadline
+          ? Effect.zipRight(backOff(retries), attempt(retries + 1))
+          : Effect.fail(fault)
+      })
+    return Effect.suspend(() => attempt(0))
+  }
+
+  private rollback(connection: C): Effect.Effect<void> {
+    return Effect.catchAll(this.engine.rollback(connection), () =>
+      Effect.sync(() => {
+        this.unsure = true
+      }))
+  }
+
+  /**
+   * A fiber that is alone in writing during this turn of the event loop writes at once. Others of the same turn, and
+   * whoever comes while those are being written, share a transaction.
+   */
+  private isLone(fiber: number): boolean {
+    if (!this.engine.coalesce) return true
+    if (this.flushing) return false
+    if (this.writer === undefined) {
+      this.writer = fiber
+      queueMicrotask(() => {
+        this.writer = undefined
+      })
+    }
+    return this.writer === fiber
+  }
+
+  private queued<A, B, E>(
+    body: Body<C, X, B>,
+    done: (value: B) => A,
+    fail: (fault: Fault) => E,
+    restore: Restore,
+    clock: Clock.Clock
+  ): Effect.Effect<A, E> {
+    return restore(Effect.async<A, E>((resume) => {
+      let result: Exit.Exit<B, X> = Exit.die("unwritten")
+      const job: Job<C, X> = {
+        run: (connection) => Effect.map(Effect.exit(body(connection, clock)), (exit) => result = exit),
+        settle: (failure) =>
+          resume(
+            failure === undefined
+              ? Exit.mapBoth(result, { onFailure: (error) => fail(this.faultOf(error)), onSuccess: done })
+              : Effect.failCause(Cause.map(failure, fail))
+          )
+      }
+      this.queue.add(job)
+      if (!this.flushing) {
+        this.flushing = true
+        Runtime.runFork(this.runtime)(this.writeQueued, { immediate: false })
+      }
+      return Effect.sync(() => {
+        this.queue.delete(job)
+      })
+    }))
+  }
+
+  /** Writes what is queued in one transaction, then what was queued meanwhile, until nothing is. */
+  private readonly writeQueued: Effect.Effect<void> = Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime<void>((fiber) => {
+      const jobs = Array.from(this.queue)
+      this.queue.clear()
+      if (jobs.length === 0) {
+        this.flushing = false
+        for (const wake of this.onIdle.splice(0)) wake()
+        return Effect.void
+      }
+      const settle = (failure: Cause.Cause<Fault> | undefined) => {
+        for (const job of jobs) job.settle(failure)
+        return this.writeQueued
+      }
+      return Effect.matchCauseEffect(
+        this.atomically(undefined, (connection) => this.runAll(jobs, connection), restore, clockOf(fiber)),
+        { onFailure: settle, onSuccess: () => settle(undefined) }
+      )
+    })
+  )
+
+  /** What goes wrong with one job is its own affair, unless the transaction of all of them may be gone with it. */
+  private runAll(jobs: ReadonlyArray<Job<C, X>>, connection: C): Effect.Effect<void, X> {
+    const check = (exit: Exit.Exit<unknown, X>): Effect.Effect<void, X> =>
+      Exit.isFailure(exit) &&
+        Option.exists(Cause.failureOption(exit.cause), (error) => breaking.has(this.faultOf(error).reason))
+        ? Effect.failCause(exit.cause)
+        : Effect.void
+    return Effect.forEach(jobs, (job) => Effect.flatMap(job.run(connection), check), { discard: true })
+  }
+
+  private atomically<B>(
+    level: Level<C> | undefined,
+    body: (connection: C) => Effect.Effect<B, X>,
+    restore: Restore,
+    clock: Clock.Clock
+  ): Effect.Effect<B, Fault> {
+    return this.use(
+      level,
+      (connection) => this.bracket(connection, level, body(connection), identity<Fault>, undefined, clock),
+      Exit.mapError((error) => {
+        const fault = this.faultOf(error)
+        if (level !== undefined && breaking.has(fault.reason)) breakUp(level, fault)
+        return fault
+      }),
+      identity<Fault>,
+      restore,
+      clock
+    )
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * From a `SqlClient` to `Access`: the one of `Sqlite.layer` brings its own, any other is reached through `reserve`.
+ *
+ * @internal
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { StorageError } from "../../StorageError.js"
+import { Access, type Engine, type Level, makeLevel } from "./access.js"
+import type { Dialect } from "./dialect.js"
+import { failing } from "./fault.js"
+import { sqlite } from "./sqlite.js"
+
+/** @internal */
+export interface SqlAccess {
+  readonly access: Access<Connection, SqlError>
+  readonly dialect: Dialect
+}
+
+/**
+ * One access for each client, however many Storages stand on it: they must pass the same gate and see the same
+ * transactions. Keyed by `reserve`, which a client shares with what `withoutTransforms` derives from it.
+ */
+const accesses = new WeakMap<SqlClient.SqlClient["reserve"], SqlAccess>()
+
+/** @internal */
+export const registerAccess = (client: SqlClient.SqlClient, access: SqlAccess): void => {
+  accesses.set(client.reserve, access)
+}
+
+/**
+ * The part of an engine that its dialect decides.
+ *
+ * @internal
+ */
+export const dialectCommands = (dialect: Dialect) => {
+  const command = (text: string) => (connection: Connection) =>
+    Effect.asVoid(dialect.forRetry(connection).execute(text, [], undefined))
+  return {
+    begin: command(dialect.begin),
+    classify: dialect.classify,
+    coalesce: dialect.coalesce,
+    commit: command(dialect.commit),
+    forRetry: dialect.forRetry,
+    release: (connection: Connection, name: string) => command(dialect.release(name))(connection),
+    rollback: command(dialect.rollback),
+    rollbackTo: (connection: Connection, name: string) => command(dialect.rollbackTo(name))(connection),
+    savepoint: (connection: Connection, name: string) => command(dialect.savepoint(name))(connection)
+  }
+}
+
+/**
+ * The access that a client's stores use.
+ *
+ * @internal
+ */
+export const accessOf = (
+  client: SqlClient.SqlClient,
+  lockTimeout: Duration.Duration
+): Effect.Effect<SqlAccess, StorageError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const known = accesses.get(client.reserve)
+    if (known !== undefined) return known
+    const dialect = yield* client.onDialectOrElse({
+      orElse: () =>
+        Effect.fail(
+          new StorageError({
+            detail: "Storage runs on SQLite; provide a SQLite client or Storage.layerMemory",
+            method: "open",
+            reason: "Unavailable"
+          })
+        ),
+      sqlite: () => Effect.succeed(sqlite)
+    })
+    const own = yield* Effect.mapError(
+      Effect.scoped(client.reserve),
+      (error) => failing("open")(dialect.classify(error))
+    )
+    const access = new Access(bareEngine(client, dialect, own, lockTimeout), yield* Effect.runtime<never>())
+    accesses.set(client.reserve, { access, dialect })
+    yield* Effect.addFinalizer(() => access.flush)
+    return { access, dialect }
+  })
+
+const bareEngine = (
+  client: SqlClient.SqlClient,
+  dialect: Dialect,
+  own: Connection,
+  lockTimeout: Duration.Duration
+): Engine<Connection, SqlError> => {
+  const prototype = Object.getPrototypeOf(own)
+  const isOwn = (connection: Connection): boolean =>
+    connection === own || (prototype !== Object.prototype && Object.getPrototypeOf(connection) === prototype)
+  // The user's transactions, by the value that stands for each of them in the context.
+  const joined = new WeakMap<object, Level<Connection>>()
+  return {
+    ...dialectCommands(dialect),
+    enter: (context, { connection, depth }) =>
+      Context.add(context, SqlClient.TransactionConnection, [connection, depth]),
+    // The wait for the client's own permit is the client's: it can be interrupted and has no time-out.
+    exclusive: (self, settle, { restore }) =>
+      Effect.flatMap(Scope.make(), (scope) => {
+        const close = Scope.close(scope, Exit.void)
+        return Effect.matchCauseEffect(
+          Effect.flatMap(restore(Scope.extend(client.reserve, scope)), self),
+          {
+            onFailure: (cause) => Effect.zipRight(close, settle.onFailure(cause)),
+            onSuccess: (value) => Effect.zipRight(close, settle.onSuccess(value))
+          }
+        )
+      }),
+    joined: (context) => {
+      const transaction: readonly [Connection, number] | undefined = context.unsafeMap.get(
+        SqlClient.TransactionConnection.key
+      )
+      if (transaction === undefined || !isOwn(transaction[0])) return undefined
+      let level = joined.get(transaction)
+      if (level === undefined) joined.set(transaction, level = makeLevel(transaction[0]))
+      return level
+    },
+    lockTimeout
+  }
+}

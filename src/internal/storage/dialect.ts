@@ -1,0 +1,78 @@
+/**
+ * What the SQL engine has to be told about a database: its statements, and what its errors mean. A dialect is the only
+ * place that knows which database it is.
+ *
+ * @internal
+ */
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Effect from "effect/Effect"
+import type { Entry, Value } from "../../Storage.js"
+import type { Fault } from "./fault.js"
+import type { Bounds } from "./range.js"
+
+/** @internal */
+export type Query = readonly [text: string, params: ReadonlyArray<unknown>]
+
+/**
+ * The statements of one keyspace. `now` is milliseconds since the epoch, and rows with `expires_at <= now` are absent.
+ *
+ * @internal
+ */
+export interface Queries<K> {
+  /** Rows: `value`, `expires_at`. */
+  readonly get: (key: K, now: number) => Query
+  /** Rows: `position` in `keys`, `value`, `expires_at`. */
+  readonly getMany: (keys: ReadonlyArray<K>, now: number) => Query
+  readonly set: (entry: Entry<K>) => Query
+  readonly setMany: (entries: ReadonlyArray<Entry<K>>) => ReadonlyArray<Query>
+  /** Rows: `expires_at` of what was deleted, expired or not. */
+  readonly remove: (key: K) => Query
+  readonly removeMany: (keys: ReadonlyArray<K>) => Query
+  /** Rows: `key`, `value`, `expires_at`, in any order. */
+  readonly take: (bounds: Bounds<K>, now: number) => Query
+  /** Rows: `key`, `value`, `expires_at`. */
+  readonly entries: (bounds: Bounds<K>, now: number) => Query
+  /** Rows: `key`. */
+  readonly keys: (bounds: Bounds<K>, now: number) => Query
+  /** One row: `entries`, `bytes`. */
+  readonly stat: (bounds: Bounds<K>, now: number) => Query
+  /** Deletes up to the limit of the bounds, expired or not, in any order. Rows: `expires_at`. */
+  readonly clear: (bounds: Bounds<K>) => Query
+  /** Deletes every row. */
+  readonly truncate: Query
+  /** Rows: one for each that went. */
+  readonly removeExpired: (now: number, limit: number) => Query
+}
+
+/** @internal */
+export interface Table<K> {
+  readonly create: ReadonlyArray<string>
+  readonly queries: Queries<K>
+  /** Makes the statements that matter ready, so that no later one is compiled while the database is locked. */
+  readonly prepare: (connection: Connection) => Effect.Effect<void, SqlError>
+}
+
+/** @internal */
+export interface Dialect {
+  readonly classify: (error: SqlError) => Fault
+  readonly begin: string
+  readonly commit: string
+  readonly rollback: string
+  readonly savepoint: (name: string) => string
+  readonly release: (name: string) => string
+  readonly rollbackTo: (name: string) => string
+  /** Whether one transaction for many writes is cheaper than a connection for each. */
+  readonly coalesce: boolean
+  /** The connection to use where the client's own cache of statements must be avoided. */
+  readonly forRetry: (connection: Connection) => Connection
+  /** Why this database cannot hold what the waist promises, if so. */
+  readonly check: (connection: Connection) => Effect.Effect<Fault | undefined, SqlError>
+  /** Rows: one if the table exists. */
+  readonly hasTable: (name: string) => Query
+  /** Schema changes of the catalog, oldest first. They are never edited, only added to. */
+  readonly migrations: ReadonlyArray<ReadonlyArray<string>>
+  readonly textTable: (name: string) => Table<string>
+  readonly bytesTable: (name: string) => Table<Uint8Array>
+  readonly toValue: (value: unknown) => Value
+}

@@ -1,0 +1,37 @@
+/**
+ * What an engine reports, before anybody knows for which operation: the waist turns it into a `StorageError`, the
+ * SQLite client into an `SqlError`.
+ *
+ * @internal
+ */
+import { StorageError, type StorageErrorReason } from "../../StorageError.js"
+
+/** @internal */
+export class Fault {
+  constructor(
+    readonly reason: StorageErrorReason,
+    readonly detail: string,
+    readonly cause?: unknown
+  ) {}
+}
+
+/** @internal */
+export const closedFault = new Fault(
+  "Closed",
+  "the connection or transaction it belongs to has ended; wait for fibers that use a transaction before leaving it"
+)
+
+/** @internal */
+export const otherKeys = (created: string, opened: string): Fault =>
+  new Fault(
+    "Incompatible",
+    `it was created with ${created} keys and is now opened with ${opened} keys; open it as it was created or use another name`
+  )
+
+/**
+ * A fault as the error of an operation.
+ *
+ * @internal
+ */
+export const failing = (method: string, keyspace?: string, key?: string | Uint8Array) => (fault: Fault): StorageError =>
+  new StorageError({ cause: fault.cause, detail: fault.detail, key, keyspace, method, reason: fault.reason })

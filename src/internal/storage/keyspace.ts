@@ -1,0 +1,206 @@
+/**
+ * A `Keyspace` over a `Driver`: everything that is the same on every engine. Keys and values are checked here, ranges
+ * are brought to bounds, streams are cut into pages, faults become `StorageError`s. A driver sees only valid input.
+ *
+ * @internal
+ */
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Change, Entry, Keyspace, Range, Stat, Value } from "../../Storage.js"
+import { InvalidKey, StorageError } from "../../StorageError.js"
+import { failing as failingAt, type Fault } from "./fault.js"
+import type { KeyKind } from "./keys.js"
+import { beyond, type Bounds, toBounds } from "./range.js"
+
+/** @internal */
+export type Fail = (fault: Fault) => StorageError
+
+/**
+ * What an engine does for one keyspace.
+ *
+ * @internal
+ */
+export interface Driver<K> {
+  readonly get: (key: K, fail: Fail) => Effect.Effect<Option.Option<Entry<K>>, StorageError>
+  readonly getMany: (
+    keys: ReadonlyArray<K>,
+    fail: Fail
+  ) => Effect.Effect<Array<Option.Option<Entry<K>>>, StorageError>
+  readonly set: (entry: Entry<K>, fail: Fail) => Effect.Effect<void, StorageError>
+  readonly setMany: (entries: ReadonlyArray<Entry<K>>, fail: Fail) => Effect.Effect<void, StorageError>
+  readonly modify: <A>(
+    key: K,
+    f: (entry: Option.Option<Entry<K>>) => readonly [A, Change],
+    fail: Fail
+  ) => Effect.Effect<A, StorageError>
+  readonly remove: (key: K, fail: Fail) => Effect.Effect<boolean, StorageError>
+  readonly removeMany: (keys: ReadonlyArray<K>, fail: Fail) => Effect.Effect<number, StorageError>
+  readonly take: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<Array<Entry<K>>, StorageError>
+  readonly entries: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<ReadonlyArray<Entry<K>>, StorageError>
+  readonly keys: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<ReadonlyArray<K>, StorageError>
+  readonly stat: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<Stat, StorageError>
+  readonly clear: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<number, StorageError>
+  readonly removeExpired: (limit: number, fail: Fail) => Effect.Effect<number, StorageError>
+}
+
+/** The bytes that one page of a stream should hold, about. */
+const pageBytes = 1 << 20
+const firstPage = 16
+const maxPage = 1024
+
+/** @internal */
+export const makeKeyspace = <K extends string | Uint8Array>(
+  name: string,
+  kind: KeyKind<K>,
+  driver: Driver<K>
+): Keyspace<K> => {
+  const failing = (method: string, key?: K): Fail => failingAt(method, name, key)
+
+  const invalid = (key: K, issue: string) => Effect.fail(new InvalidKey({ issue, key, keyspace: name }))
+
+  const withKey = <A, E>(key: K, use: (key: K) => Effect.Effect<A, E>): Effect.Effect<A, E | InvalidKey> => {
+    const issue = kind.issue(key)
+    return issue === undefined ? use(key) : invalid(key, issue)
+  }
+
+  const withKeys = <A, E>(
+    keys: Iterable<K>,
+    use: (keys: ReadonlyArray<K>) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E | InvalidKey> => {
+    const all = Array.from(keys)
+    for (const key of all) {
+      const issue = kind.issue(key)
+      if (issue !== undefined) return invalid(key, issue)
+    }
+    return use(all)
+  }
+
+  const withRange = <A, E>(
+    range: Range<K> | undefined,
+    use: (bounds: Bounds<K>) => Effect.Effect<A, E>
+  ): Effect.Effect<A, E | InvalidKey> => {
+    for (const key of [range?.prefix, range?.from, range?.to, range?.through, range?.after]) {
+      const issue = key === undefined ? undefined : kind.issue(key)
+      if (key !== undefined && issue !== undefined) return invalid(key, issue)
+    }
+    return use(toBounds(kind, range ?? {}))
+  }
+
+  const badValue = (method: string, key: K, issue: string) =>
+    new StorageError({ detail: issue, key, keyspace: name, method, reason: "InvalidValue" })
+
+  const pages = <A>(
+    range: Range<K> | undefined,
+    read: (bounds: Bounds<K>) => Effect.Effect<ReadonlyArray<A>, StorageError>,
+    keyOf: (item: A) => K,
+    sizeOf: (item: A) => number
+  ): Stream.Stream<A, StorageError | InvalidKey> => {
+    const page = (
+      { bounds, size }: { readonly bounds: Bounds<K>; readonly size: number }
+    ): Effect.Effect<
+      readonly [Chunk.Chunk<A>, Option.Option<{ readonly bounds: Bounds<K>; readonly size: number }>],
+      StorageError
+    > => {
+      const limit = Math.min(size, bounds.limit)
+      return Effect.map(read({ ...bounds, limit }), (items) => {
+        const last = items.at(-1)
+        const left = bounds.limit - items.length
+        const next = last === undefined || items.length < limit || left === 0 ? Option.none() : Option.some({
+          bounds: beyond(bounds, keyOf(last), left),
+          size: pageAfter(items, sizeOf)
+        })
+        return [Chunk.unsafeFromArray(items), next] as const
+      })
+    }
+    return Stream.unwrap(
+      withRange(range, (bounds) => Effect.succeed(Stream.paginateChunkEffect({ bounds, size: firstPage }, page)))
+    )
+  }
+
+  return {
+    name,
+    get: (key) => withKey(key, (key) => driver.get(key, failing("get", key))),
+    getMany: (keys) =>
+      withKeys(keys, (keys) => keys.length === 0 ? Effect.succeed([]) : driver.getMany(keys, failing("getMany"))),
+    set: (key, value, expiresAt) => {
+      const issue = valueIssue(value)
+      if (issue !== undefined) return Effect.fail(badValue("set", key, issue))
+      return withKey(key, (key) => driver.set({ expiresAt: toExpiry(expiresAt), key, value }, failing("set", key)))
+    },
+    setMany: (entries) => {
+      const all: Array<Entry<K>> = []
+      for (const { expiresAt, key, value } of entries) {
+        const keyIssue = kind.issue(key)
+        if (keyIssue !== undefined) return invalid(key, keyIssue)
+        const issue = valueIssue(value)
+        if (issue !== undefined) return Effect.fail(badValue("setMany", key, issue))
+        all.push({ expiresAt: toExpiry(expiresAt), key, value })
+      }
+      return all.length === 0 ? Effect.void : driver.setMany(all, failing("setMany"))
+    },
+    modify: <A>(key: K, f: (entry: Option.Option<Entry<K>>) => readonly [A, Change]) =>
+      withKey(key, (key) => {
+        let rejected: StorageError | undefined
+        return Effect.flatMap(
+          driver.modify(key, (entry) => {
+            rejected = undefined
+            const answer = f(entry)
+            const change = answer[1]
+            if (change._tag !== "Put") return answer
+            const issue = valueIssue(change.value)
+            if (issue === undefined) return [answer[0], { ...change, expiresAt: toExpiry(change.expiresAt) }]
+            rejected = badValue("modify", key, issue)
+            return [answer[0], keep]
+          }, failing("modify", key)),
+          (answer): Effect.Effect<A, StorageError> =>
+            rejected === undefined ? Effect.succeed(answer) : Effect.fail(rejected)
+        )
+      }),
+    remove: (key) => withKey(key, (key) => driver.remove(key, failing("remove", key))),
+    removeMany: (keys) =>
+      withKeys(keys, (keys) => keys.length === 0 ? Effect.succeed(0) : driver.removeMany(keys, failing("removeMany"))),
+    take: (range, limit) =>
+      withRange(
+        { ...range, limit: Math.min(range.limit ?? Infinity, limit) },
+        (bounds) => bounds.limit === 0 ? Effect.succeed([]) : driver.take(bounds, failing("take"))
+      ),
+    entries: (range) =>
+      pages(range, (bounds) => driver.entries(bounds, failing("entries")), (entry) => entry.key, entrySize),
+    keys: (range) => pages(range, (bounds) => driver.keys(bounds, failing("keys")), (key) => key, (key) => key.length),
+    stat: (range) => withRange(unlimited(range), (bounds) => driver.stat(bounds, failing("stat"))),
+    clear: (range) => withRange(unlimited(range), (bounds) => driver.clear(bounds, failing("clear"))),
+    removeExpired: ({ limit }) => driver.removeExpired(limit, failing("removeExpired"))
+  }
+}
+
+const unlimited = <K>(range: Range<K> | undefined): Range<K> => ({ ...range, limit: undefined })
+
+const keep: Change = { _tag: "Keep" }
+
+const entrySize = <K extends string | Uint8Array>(entry: Entry<K>): number => entry.key.length + entry.value.length
+
+/** Pages grow or shrink to about `pageBytes`, so that neither a million small values nor a few huge ones hurt. */
+const pageAfter = <A>(items: ReadonlyArray<A>, sizeOf: (item: A) => number): number => {
+  let bytes = 0
+  for (const item of items) bytes += sizeOf(item)
+  return Math.max(1, Math.min(maxPage, Math.floor(pageBytes / Math.max(1, bytes / items.length))))
+}
+
+const valueIssue = (value: Value): string | undefined =>
+  typeof value === "string"
+    ? value.isWellFormed()
+      ? undefined
+      : "the text contains a lone surrogate, which has no UTF-8 form; check where it was cut or store bytes"
+    : value instanceof Uint8Array
+    ? undefined
+    : `a value is a string or a Uint8Array, not ${value === null ? "null" : typeof value}`
+
+/** Engines keep whole milliseconds; the clock's are whole too, so rounding up changes nothing that can be seen. */
+const toExpiry = (expiresAt: number | undefined): number | undefined =>
+  expiresAt === undefined || expiresAt === Infinity
+    ? undefined
+    : Number.isNaN(expiresAt)
+    ? 0
+    : Math.max(Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER), Number.MIN_SAFE_INTEGER)

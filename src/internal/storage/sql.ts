@@ -1,0 +1,310 @@
+/**
+ * Storage over a `SqlClient`: the catalog of keyspaces, and a driver for each. What is particular to a database is in
+ * its dialect.
+ *
+ * @internal
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import type { Change, Entry, Options, Storage } from "../../Storage.js"
+import type { StorageError } from "../../StorageError.js"
+import type { Access } from "./access.js"
+import { accessOf } from "./client.js"
+import type { Dialect, Query, Table } from "./dialect.js"
+import { failing, Fault, otherKeys } from "./fault.js"
+import { bytesKeys, type KeyKind, textKeys } from "./keys.js"
+import { type Driver, makeKeyspace } from "./keyspace.js"
+import { makeService } from "./service.js"
+
+type Sql = Access<Connection, SqlError>
+
+/** How many keys one statement reads or deletes, and how many rows one slice of `clear` takes. */
+const slice = 10_000
+const clearSlice = 1000
+
+const execute = (connection: Connection, [text, params]: Query) => connection.execute(text, params, undefined)
+
+const executeAll = (connection: Connection, queries: ReadonlyArray<Query>) =>
+  Effect.forEach(queries, (query) => execute(connection, query), { discard: true })
+
+const toExpiry = (expiresAt: unknown): number | undefined => expiresAt === null ? undefined : Number(expiresAt)
+
+interface Row {
+  readonly [column: string]: unknown
+}
+
+const liveRows = (rows: ReadonlyArray<Row>, now: number): number => {
+  let count = 0
+  for (const row of rows) if (row.expires_at === null || Number(row.expires_at) > now) count++
+  return count
+}
+
+const slices = <A>(items: ReadonlyArray<A>): Array<ReadonlyArray<A>> => {
+  const out: Array<ReadonlyArray<A>> = []
+  for (let at = 0; at < items.length; at += slice) out.push(items.slice(at, at + slice))
+  return out
+}
+
+const makeDriver = <K extends string | Uint8Array>(
+  access: Sql,
+  dialect: Dialect,
+  { queries }: Table<K>,
+  kind: KeyKind<K>,
+  toKey: (key: unknown) => K
+): Driver<K> => {
+  const toEntry = (row: Row): Entry<K> => ({
+    expiresAt: toExpiry(row.expires_at),
+    key: toKey(row.key),
+    value: dialect.toValue(row.value)
+  })
+  const first = (key: K) => (rows: ReadonlyArray<Row>): Option.Option<Entry<K>> => {
+    const row = rows[0]
+    return row === undefined
+      ? Option.none()
+      : Option.some({ expiresAt: toExpiry(row.expires_at), key, value: dialect.toValue(row.value) })
+  }
+  const change = (connection: Connection, key: K, change: Change) => {
+    switch (change._tag) {
+      case "Keep":
+        return Effect.void
+      case "Remove":
+        return execute(connection, queries.remove(key))
+      case "Put":
+        return execute(connection, queries.set({ expiresAt: change.expiresAt, key, value: change.value }))
+    }
+  }
+  const now = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()
+
+  return {
+    get: (key, fail) =>
+      access.run((connection, clock) => execute(connection, queries.get(key, now(clock))), first(key), fail),
+    getMany: (keys, fail) =>
+      Effect.map(
+        Effect.forEach(slices(keys), (keys) =>
+          access.run((connection, clock) =>
+            execute(connection, queries.getMany(keys, now(clock))), (rows) => {
+            const found = new Array<Option.Option<Entry<K>>>(keys.length).fill(Option.none())
+            for (const row of rows) {
+              const position = Number(row.position)
+              const key = keys[position]
+              if (key !== undefined) {
+                found[position] = Option.some({
+                  expiresAt: toExpiry(row.expires_at),
+                  key,
+                  value: dialect.toValue(row.value)
+                })
+              }
+            }
+            return found
+          }, fail)),
+        (parts) =>
+          parts.length === 1 && parts[0] !== undefined ? parts[0] : parts.flat()
+      ),
+    set: (entry, fail) => access.write((connection) => execute(connection, queries.set(entry)), () => undefined, fail),
+    setMany: (entries, fail) =>
+      access.atomic((connection) => executeAll(connection, queries.setMany(entries)), () => undefined, fail),
+    modify: (key, f, fail) =>
+      access.atomic(
+        (connection, clock) =>
+          Effect.flatMap(execute(connection, queries.get(key, now(clock))), (rows) => {
+            const [answer, what] = f(first(key)(rows))
+            return Effect.as(change(connection, key, what), answer)
+          }),
+        (answer) => answer,
+        fail
+      ),
+    remove: (key, fail) =>
+      access.write(
+        (connection, clock) =>
+          Effect.map(execute(connection, queries.remove(key)), (rows) => liveRows(rows, now(clock)) > 0),
+        (removed) => removed,
+        fail
+      ),
+    removeMany: (keys, fail) =>
+      access.atomic(
+        (connection, clock) =>
+          Effect.reduce(slices(keys), 0, (count, keys) =>
+            Effect.map(
+              execute(connection, queries.removeMany(keys)),
+              (rows) => count + liveRows(rows, now(clock))
+            )),
+        (count) => count,
+        fail
+      ),
+    take: (bounds, fail) =>
+      access.write(
+        (connection, clock) => execute(connection, queries.take(bounds, now(clock))),
+        (rows) => {
+          const order = bounds.reverse ? -1 : 1
+          return rows.map(toEntry).sort((a, b) => order * kind.compare(a.key, b.key))
+        },
+        fail
+      ),
+    entries: (bounds, fail) =>
+      access.run(
+        (connection, clock) => execute(connection, queries.entries(bounds, now(clock))),
+        (rows) => rows.map(toEntry),
+        fail
+      ),
+    keys: (bounds, fail) =>
+      access.run(
+        (connection, clock) => execute(connection, queries.keys(bounds, now(clock))),
+        (rows) => rows.map((row) => toKey(row.key)),
+        fail
+      ),
+    stat: (bounds, fail) =>
+      access.run(
+        (connection, clock) => execute(connection, queries.stat(bounds, now(clock))),
+        ([row]) => ({ bytes: Number(row?.bytes), entries: Number(row?.entries) }),
+        fail
+      ),
+    clear: (bounds, fail) =>
+      access.atomic(
+        (connection, clock) => {
+          if (bounds.lower === undefined && bounds.upper === undefined) {
+            return Effect.flatMap(
+              execute(connection, queries.stat(bounds, now(clock))),
+              ([row]) => Effect.as(execute(connection, queries.truncate), Number(row?.entries))
+            )
+          }
+          const query = queries.clear({ ...bounds, limit: clearSlice })
+          const loop = (count: number): Effect.Effect<number, SqlError> =>
+            Effect.flatMap(execute(connection, query), (rows) => {
+              const total = count + liveRows(rows, now(clock))
+              return rows.length < clearSlice ? Effect.succeed(total) : Effect.zipRight(Effect.yieldNow(), loop(total))
+            })
+          return loop(0)
+        },
+        (count) => count,
+        fail
+      ),
+    removeExpired: (limit, fail) =>
+      access.write(
+        (connection, clock) => execute(connection, queries.removeExpired(now(clock), limit)),
+        (rows) => rows.length,
+        fail
+      )
+  }
+}
+
+const textKey = (key: unknown): string => String(key)
+
+const bytesKey = (key: unknown): Uint8Array =>
+  key instanceof Uint8Array ? new Uint8Array(key.buffer, key.byteOffset, key.byteLength) : new Uint8Array()
+
+/** A table name nobody gives us: the id makes it unique, the rest is for whoever looks into the database. */
+const tableName = (id: number, name: string): string => {
+  const prefix = `kv_${id}_`
+  return prefix + name.toLowerCase().replace(/[^a-z0-9]+/g, "_").slice(0, 40 - prefix.length)
+}
+
+const migrationsTable = "kv_migrations"
+
+/** Brings the catalog to the newest version. Of several processes one does it and the others find it done. */
+const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageError> => {
+  const versionOf = (connection: Connection): Effect.Effect<number, SqlError> =>
+    Effect.flatMap(execute(connection, dialect.hasTable(migrationsTable)), (found) =>
+      found.length === 0
+        ? Effect.succeed(0)
+        : Effect.map(
+          execute(connection, [`SELECT coalesce(max(version), 0) AS version FROM ${migrationsTable}`, []]),
+          ([row]) => Number(row?.version)
+        ))
+  const ddl = (connection: Connection, text: string) => connection.executeUnprepared(text, [], undefined)
+  const missing = (connection: Connection) =>
+    Effect.gen(function*() {
+      const version = yield* versionOf(connection)
+      if (version === 0) {
+        yield* ddl(connection, `CREATE TABLE ${migrationsTable} (version INTEGER NOT NULL PRIMARY KEY)`)
+      }
+      for (let next = version; next < dialect.migrations.length; next++) {
+        for (const text of dialect.migrations[next] ?? []) yield* ddl(connection, text)
+        yield* ddl(connection, `INSERT INTO ${migrationsTable} (version) VALUES (${next + 1})`)
+      }
+    })
+  const fail = failing("open")
+  return Effect.gen(function*() {
+    const fault = yield* access.run((connection) => dialect.check(connection), (fault) => fault, fail)
+    if (fault !== undefined) return yield* Effect.fail(fail(fault))
+    const known = dialect.migrations.length
+    const version = yield* access.run(versionOf, (version) => version, fail)
+    if (version > known) {
+      return yield* Effect.fail(fail(
+        new Fault(
+          "Incompatible",
+          `the database was written by a newer effect-kv: its tables have version ${version}, this one knows ${known}; upgrade effect-kv`
+        )
+      ))
+    }
+    if (version < known) yield* access.atomic(missing, () => undefined, fail)
+  })
+}
+
+/** The keyspace's row in the catalog, with its table, created if it is not there. */
+const register = (
+  access: Sql,
+  dialect: Dialect,
+  name: string,
+  kind: "text" | "bytes"
+): Effect.Effect<string, StorageError> => {
+  const fail = failing("open", name)
+  // JSON keeps apart what UTF-8 cannot: NUL and lone surrogates are escaped.
+  const stored = JSON.stringify(name)
+  const find: Query = ["SELECT id, keys FROM kv_catalog WHERE name = ?", [stored]]
+  const create = (connection: Connection) =>
+    Effect.gen(function*() {
+      const [found] = yield* execute(connection, find)
+      if (found !== undefined) return found
+      const [row] = yield* execute(connection, [
+        "INSERT INTO kv_catalog (name, keys) VALUES (?, ?) RETURNING id, keys",
+        [stored, kind]
+      ])
+      const table = tableName(Number(row?.id), name)
+      const { create } = kind === "text" ? dialect.textTable(table) : dialect.bytesTable(table)
+      for (const text of create) yield* connection.executeUnprepared(text, [], undefined)
+      return row
+    })
+  return Effect.gen(function*() {
+    const [found] = yield* access.run((connection) => execute(connection, find), (rows) => rows, fail)
+    const row = found ?? (yield* access.atomic(create, (row) => row, fail))
+    if (row?.keys !== kind) {
+      return yield* Effect.fail(fail(otherKeys(String(row?.keys), kind)))
+    }
+    return tableName(Number(row.id), name)
+  })
+}
+
+/** @internal */
+export const makeSql = (
+  options: Options = {}
+): Effect.Effect<Storage["Type"], StorageError, SqlClient.SqlClient | Scope.Scope> =>
+  Effect.gen(function*() {
+    const client = yield* SqlClient.SqlClient
+    const { access, dialect } = yield* accessOf(client, Duration.decode(options.lockTimeout ?? "5 seconds"))
+    yield* migrate(access, dialect)
+
+    const open = <K extends string | Uint8Array>(
+      name: string,
+      kind: KeyKind<K>,
+      toTable: (name: string) => Table<K>,
+      toKey: (key: unknown) => K
+    ) =>
+      Effect.gen(function*() {
+        const table = toTable(yield* register(access, dialect, name, kind.name))
+        yield* access.run(table.prepare, () => undefined, failing("open", name))
+        return makeKeyspace(name, kind, makeDriver(access, dialect, table, kind, toKey))
+      })
+
+    return yield* makeService({
+      access,
+      openBytes: (name) => open(name, bytesKeys, dialect.bytesTable, bytesKey),
+      openText: (name) => open(name, textKeys, dialect.textTable, textKey),
+      sweep: options.sweep
+    })
+  })

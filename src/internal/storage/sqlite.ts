@@ -1,0 +1,234 @@
+/**
+ * SQLite's dialect.
+ *
+ * Tables are rowid tables with a text or blob key, STRICT so that a number cannot slip in, and with the expiry before
+ * the value so that reading it never touches overflow pages. Parameters are anonymous (`?`): the driver binds by
+ * position only.
+ *
+ * @internal
+ */
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Effect from "effect/Effect"
+import type { Entry } from "../../Storage.js"
+import type { StorageErrorReason } from "../../StorageError.js"
+import { type Dialect, type Queries, type Query, type Table } from "./dialect.js"
+import { Fault } from "./fault.js"
+import type { Bounds } from "./range.js"
+
+const live = "(expires_at IS NULL OR expires_at > ?)"
+
+/** How many rows one INSERT takes. A few sizes, so that there are few texts to compile. */
+const insertSizes = [500, 50, 5, 1]
+
+const where = <K>({ lower, upper }: Bounds<K>, ...more: ReadonlyArray<string>): string => {
+  const conditions = [
+    ...(lower === undefined ? [] : [`key ${lower.inclusive ? ">=" : ">"} ?`]),
+    ...(upper === undefined ? [] : [`key ${upper.inclusive ? "<=" : "<"} ?`]),
+    ...more
+  ]
+  return conditions.length === 0 ? "" : `WHERE ${conditions.join(" AND ")}`
+}
+
+const boundParams = <K>({ lower, upper }: Bounds<K>): Array<unknown> => [
+  ...(lower === undefined ? [] : [lower.key]),
+  ...(upper === undefined ? [] : [upper.key])
+]
+
+/** SQLite reads a negative limit as none. */
+const limitParam = (limit: number): number => limit === Infinity ? -1 : limit
+
+const ordered = <K>({ reverse }: Bounds<K>): string => `ORDER BY key${reverse ? " DESC" : ""} LIMIT ?`
+
+/** `one` is how the value of a JSON array is turned into a key. */
+const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray<K>) => string): Queries<K> => {
+  const get = `SELECT value, expires_at FROM ${table} WHERE key = ? AND ${live}`
+  const getMany = `SELECT list.key AS position, entry.value, expires_at FROM json_each(?) AS list ` +
+    `CROSS JOIN ${table} AS entry ON entry.key = ${one} WHERE ${live}`
+  const insert = new Map(insertSizes.map((size) => [
+    size,
+    `INSERT INTO ${table} (key, expires_at, value) VALUES ${Array(size).fill("(?, ?, ?)").join(", ")} ` +
+    `ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, value = excluded.value`
+  ]))
+  const set = insert.get(1) ?? ""
+  const remove = `DELETE FROM ${table} WHERE key = ? RETURNING expires_at`
+  const removeMany = `DELETE FROM ${table} WHERE key IN (SELECT ${one} FROM json_each(?) AS list) RETURNING expires_at`
+  const removeExpired = `DELETE FROM ${table} WHERE key IN (` +
+    `SELECT key FROM ${table} WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) RETURNING 1 AS gone`
+  return {
+    clear: (bounds) => [
+      `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} ${where(bounds)} LIMIT ?) RETURNING expires_at`,
+      [...boundParams(bounds), limitParam(bounds.limit)]
+    ],
+    entries: (bounds, now) => [
+      `SELECT key, value, expires_at FROM ${table} ${where(bounds, live)} ${ordered(bounds)}`,
+      [...boundParams(bounds), now, limitParam(bounds.limit)]
+    ],
+    get: (key, now) => [get, [key, now]],
+    getMany: (keys, now) => [getMany, [toJson(keys), now]],
+    keys: (bounds, now) => [
+      `SELECT key FROM ${table} ${where(bounds, live)} ${ordered(bounds)}`,
+      [...boundParams(bounds), now, limitParam(bounds.limit)]
+    ],
+    remove: (key) => [remove, [key]],
+    removeExpired: (now, limit) => [removeExpired, [now, limitParam(limit)]],
+    removeMany: (keys) => [removeMany, [toJson(keys)]],
+    set: ({ expiresAt, key, value }) => [set, [key, expiresAt ?? null, value]],
+    setMany: (entries) => {
+      const queries: Array<Query> = []
+      let at = 0
+      for (const size of insertSizes) {
+        const text = insert.get(size) ?? ""
+        for (; at + size <= entries.length; at += size) queries.push([text, rows(entries, at, size)])
+      }
+      return queries
+    },
+    stat: (bounds, now) => [
+      `SELECT count(*) AS entries, coalesce(sum(octet_length(key) + octet_length(value)), 0) AS bytes ` +
+      `FROM ${table} ${where(bounds, live)}`,
+      [...boundParams(bounds), now]
+    ],
+    take: (bounds, now) => [
+      `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} ${where(bounds, live)} ${ordered(bounds)}) ` +
+      `RETURNING key, value, expires_at`,
+      [...boundParams(bounds), now, limitParam(bounds.limit)]
+    ],
+    truncate: [`DELETE FROM ${table}`, []]
+  }
+}
+
+const rows = <K>(entries: ReadonlyArray<Entry<K>>, from: number, count: number): Array<unknown> => {
+  const params = new Array<unknown>(count * 3)
+  for (let i = 0; i < count; i++) {
+    const entry = entries[from + i]
+    params[i * 3] = entry?.key
+    params[i * 3 + 1] = entry?.expiresAt ?? null
+    params[i * 3 + 2] = entry?.value
+  }
+  return params
+}
+
+const makeTable = <K>(
+  table: string,
+  keyType: string,
+  queries: Queries<K>,
+  example: K
+): Table<K> => ({
+  create: [
+    `CREATE TABLE ${table} (key ${keyType} NOT NULL PRIMARY KEY, expires_at INTEGER, value ANY NOT NULL) STRICT`,
+    `CREATE INDEX ${table}_expiry ON ${table} (expires_at, key) WHERE expires_at IS NOT NULL`
+  ],
+  queries,
+  prepare: (connection) => {
+    const entry: Entry<K> = { expiresAt: undefined, key: example, value: "" }
+    const texts = [
+      queries.get(example, 0),
+      queries.getMany([], 0),
+      queries.set(entry),
+      ...insertSizes.flatMap((size) => queries.setMany(Array<Entry<K>>(size).fill(entry))),
+      queries.remove(example),
+      queries.removeMany([]),
+      queries.removeExpired(0, 0)
+    ].map(([text]) => text)
+    // Loads the schema, so that compiling needs no lock any more.
+    const load = unprepared(connection).execute(`SELECT 1 FROM ${table} LIMIT 1`, [], undefined)
+    // Compiled and kept by the client; that parameters are missing is found out only after that.
+    const compile = Effect.forEach(
+      new Set(texts),
+      (text) =>
+        Effect.catchIf(
+          connection.execute(text, [], undefined),
+          ({ cause }) => cause instanceof RangeError,
+          () => Effect.void
+        ),
+      { discard: true }
+    )
+    return Effect.zipRight(load, compile)
+  }
+})
+
+const hex = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("hex")
+
+/**
+ * The same connection, but compiling each statement anew: the client remembers that a statement could not be compiled,
+ * also when that was because of a lock.
+ */
+const unprepared = (connection: Connection): Connection => ({
+  ...connection,
+  execute: (sql, params, transformRows) =>
+    Effect.suspend(() => {
+      try {
+        return connection.executeUnprepared(sql, params, transformRows)
+      } catch (cause) {
+        return Effect.fail(new SqlError({ cause, message: "Failed to prepare statement" }))
+      }
+    })
+})
+
+/** @internal */
+export const sqlite: Dialect = {
+  begin: "BEGIN IMMEDIATE",
+  bytesTable: (table) =>
+    makeTable<Uint8Array>(
+      table,
+      "BLOB",
+      makeQueries(table, "unhex(list.value)", (keys) => JSON.stringify(keys.map(hex))),
+      new Uint8Array()
+    ),
+  check: (connection) =>
+    Effect.map(connection.execute("PRAGMA encoding", [], undefined), (rows) => {
+      const encoding = rows[0]?.encoding
+      return encoding === "UTF-8" ? undefined : new Fault(
+        "Incompatible",
+        `the database keeps text as ${encoding}, in which keys have another order; use a database in UTF-8`
+      )
+    }),
+  classify: (error) => classify(error.cause, error),
+  coalesce: true,
+  commit: "COMMIT",
+  forRetry: (connection) => unprepared(connection),
+  hasTable: (name) => ["SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", [name]],
+  migrations: [[
+    "CREATE TABLE kv_catalog (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, keys TEXT NOT NULL) STRICT"
+  ]],
+  release: (name) => `RELEASE SAVEPOINT ${name}`,
+  rollback: "ROLLBACK",
+  rollbackTo: (name) => `ROLLBACK TO SAVEPOINT ${name}`,
+  savepoint: (name) => `SAVEPOINT ${name}`,
+  textTable: (table) =>
+    makeTable<string>(table, "TEXT", makeQueries(table, "list.value", (keys) => JSON.stringify(keys)), ""),
+  // The driver gives a Buffer; a plain Uint8Array over the same memory is what other engines give.
+  toValue: (value) =>
+    value instanceof Uint8Array ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : String(value)
+}
+
+const codeOf = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string" ? cause.code : ""
+
+const causes: ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason, detail: string]> = [
+  [/^SQLITE_(BUSY|LOCKED)/, "Busy", "another connection holds the lock"],
+  [/^SQLITE_FULL/, "Full", "there is no room left for the database; free some and try again"],
+  [/^SQLITE_READONLY/, "ReadOnly", "the database cannot be written: it was opened read-only, or its file or folder is"],
+  [/^SQLITE_CORRUPT/, "Corrupt", "the database file is damaged; restore a backup or recover it with the sqlite3 shell"],
+  [/^SQLITE_NOTADB/, "NotADatabase", "the file is not a SQLite database, or it is encrypted; check the file name"],
+  [/^SQLITE_(PERM|AUTH)/, "Permission", "access to the database was refused; check the rights of its file and folder"],
+  [/^SQLITE_(CANTOPEN|IOERR|PROTOCOL|NOLFS)/, "Unavailable", "the database file cannot be opened, read or written"],
+  [/^SQLITE_TOOBIG/, "InvalidValue", "the value is larger than SQLite's limit of 1,000,000,000 bytes"]
+]
+
+/**
+ * What an error of the driver means.
+ *
+ * @internal
+ */
+export const classify = (cause: unknown, error: unknown = cause): Fault => {
+  const code = codeOf(cause)
+  const message = cause instanceof Error ? cause.message : String(cause)
+  for (const [codes, reason, detail] of causes) {
+    if (codes.test(code)) return new Fault(reason, `${detail} (${message})`, error)
+  }
+  if (cause instanceof TypeError && message.includes("database connection is not open")) {
+    return new Fault("Closed", "the database was closed; keep its scope open for as long as it is used", error)
+  }
+  return new Fault("Unknown", message, error)
+}

@@ -1,0 +1,22 @@
+import * as path from "node:path"
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^effect-kv\/(.*)$/, replacement: path.join(__dirname, "src/$1.ts") },
+      { find: /^effect-kv$/, replacement: path.join(__dirname, "src/index.ts") }
+    ]
+  },
+  test: {
+    coverage: {
+      include: ["src/**/*.ts"],
+      provider: "v8",
+      reporter: ["text"],
+      thresholds: { lines: 95 }
+    },
+    include: ["test/**/*.test.ts"],
+    setupFiles: ["./vitest.setup.ts"],
+    testTimeout: 30_000
+  }
+})
