@@ -74,7 +74,7 @@ export const makeService = <C, X>(engine: {
       const every = Duration.decode(interval)
       yield* sweep(batchSize).pipe(
         Effect.catchAllCause((cause) => Effect.logWarning("effect-kv: a sweep of expired entries failed", cause)),
-        Effect.schedule(Schedule.spaced(every)),
+        Effect.repeat(Schedule.spaced(every)),
         Effect.delay(every),
         Effect.forkScoped
       )

@@ -1,0 +1,130 @@
+/**
+ * Facts about every file of a source tree, computed once and kept in a typed store on SQLite.
+ *
+ *     npm run quickstart            this repository
+ *     npm run quickstart -- <root>  another tree
+ *
+ * The second run serves from the store. A changed file is computed again, a vanished one is removed. The database is
+ * `.quickstart/files.db` under the current folder, or what `QUICKSTART_DB` says.
+ */
+import { Config, Console, Data, Effect, Option, Schema, Stream } from "effect"
+import { KeyValueStore, Sqlite, Storage } from "effect-kv"
+import { createHash } from "node:crypto"
+import * as fs from "node:fs/promises"
+import * as path from "node:path"
+
+/** What is worth keeping of a file, with the size and time by which a change is noticed. */
+const Facts = Schema.Struct({
+  size: Schema.Number,
+  modified: Schema.Number,
+  lines: Schema.Number,
+  words: Schema.Number,
+  longestLine: Schema.Number,
+  sha256: Schema.String
+})
+
+/** The store. What an older version of this program wrote and no longer fits is computed again. */
+class Files extends KeyValueStore.Tag<Files>()("quickstart/Files", {
+  keyspace: "files",
+  onDecodeFailure: "miss",
+  value: Facts
+}) {}
+
+class FileError extends Data.TaggedError("FileError")<{ readonly file: string; readonly cause: unknown }> {
+  override get message(): string {
+    return `${this.file} cannot be read: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+const reading = <A>(file: string, read: (file: string) => Promise<A>): Effect.Effect<A, FileError> =>
+  Effect.tryPromise({ try: () => read(file), catch: (cause) => new FileError({ cause, file }) })
+
+/** What cannot be read is reported and left out. */
+const orSkip = <A, E, R>(self: Effect.Effect<A, E | FileError, R>) =>
+  Effect.catchIf(
+    Effect.map(self, Option.some),
+    (error): error is FileError => error instanceof FileError,
+    (error) => Effect.as(Effect.logWarning(error.message), Option.none<A>())
+  )
+
+const isSkipped = (name: string): boolean => name === "node_modules" || name === "dist" || name.startsWith(".")
+
+const walk = (folder: string): Effect.Effect<Array<string>, FileError> =>
+  Effect.gen(function*() {
+    const files: Array<string> = []
+    for (const entry of yield* reading(folder, (_) => fs.readdir(_, { withFileTypes: true }))) {
+      const file = path.join(folder, entry.name)
+      if (entry.isFile()) files.push(file)
+      else if (entry.isDirectory() && !isSkipped(entry.name)) {
+        for (const nested of Option.getOrElse(yield* orSkip(walk(file)), () => [])) files.push(nested)
+      }
+    }
+    return files
+  })
+
+const count = (content: Buffer) => {
+  const lines = content.toString().split(/\r?\n/)
+  return {
+    lines: lines.length,
+    words: lines.reduce((sum, line) => sum + line.split(/\s+/).filter((word) => word !== "").length, 0),
+    longestLine: lines.reduce((longest, line) => Math.max(longest, line.length), 0),
+    sha256: createHash("sha256").update(content).digest("hex")
+  }
+}
+
+const program = Effect.gen(function*() {
+  const root = path.resolve(process.argv[2] ?? path.dirname(import.meta.dirname))
+  // A view of its own for each tree, so that no run takes the files of another tree for vanished.
+  const files = (yield* Files).prefix(`${root}//`)
+
+  const visit = (file: string) =>
+    Effect.gen(function*() {
+      const key = path.relative(root, file)
+      // Before reading: what is written in between is found changed by the next run.
+      const { mtimeMs: modified, size } = yield* reading(file, (_) => fs.stat(_))
+      const known = yield* files.get(key)
+      if (Option.isSome(known) && known.value.size === size && known.value.modified === modified) {
+        return { computed: false, facts: known.value, key }
+      }
+      const facts = { modified, size, ...count(yield* reading(file, (_) => fs.readFile(_))) }
+      yield* files.set(key, facts)
+      return { computed: true, facts, key }
+    })
+
+  const found = yield* walk(root)
+  const visited = (yield* Effect.forEach(found, (file) => orSkip(visit(file)), { concurrency: 8 })).flatMap(
+    Option.toArray
+  )
+
+  const present = new Set(found.map((file) => path.relative(root, file)))
+  const vanished = yield* Stream.runCollect(Stream.filter(files.keys(), (key) => !present.has(key)))
+  const removed = yield* files.removeMany(vanished)
+
+  const total = (of: (facts: typeof Facts.Type) => number) => visited.reduce((sum, { facts }) => sum + of(facts), 0)
+  const computed = visited.filter((file) => file.computed).length
+  const longest = visited.reduce((a, b) => (a?.facts.lines ?? 0) >= b.facts.lines ? a : b, visited.at(0))
+  const copies = visited.length - new Set(visited.map(({ facts }) => facts.sha256)).size
+  yield* Console.log(`${root}: ${visited.length} files, ${total((_) => _.lines)} lines, ${total((_) => _.words)} words`)
+  if (longest !== undefined) yield* Console.log(`most lines: ${longest.key}, ${longest.facts.lines}`)
+  yield* Console.log(`copies of another file: ${copies}, removed from the store: ${removed}`)
+  yield* Console.log(`from the store: ${visited.length - computed}, computed: ${computed}`)
+})
+
+const SqliteLive = Sqlite.layerConfig({
+  filename: Config.string("QUICKSTART_DB").pipe(Config.withDefault(".quickstart/files.db"))
+})
+
+program.pipe(
+  Effect.provide(Files.layer),
+  Effect.provide(Storage.layer()),
+  Effect.provide(SqliteLive),
+  Effect.catchAll((error) =>
+    Effect.zipRight(
+      Console.error(error.message),
+      Effect.sync(() => {
+        process.exitCode = 1
+      })
+    )
+  ),
+  Effect.runPromise
+)

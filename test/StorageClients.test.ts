@@ -1,0 +1,173 @@
+/** Storage and the user's own SQL, on a bare client and next to another client. */
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import * as SqlClient from "@effect/sql/SqlClient"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Option, TestClock } from "effect"
+import { Sqlite, Storage } from "effect-kv"
+
+const sql = SqlClient.SqlClient
+
+const bare = Layer.provideMerge(
+  Storage.layer({ sweep: false }),
+  Layer.orDie(SqliteClient.layer({ filename: ":memory:" }))
+)
+
+const facade = Layer.provideMerge(Storage.layer({ sweep: false }), Sqlite.layer({ filename: ":memory:" }))
+
+for (const [name, layer] of [["a bare client", bare], ["the client of Sqlite.layer", facade]] as const) {
+  describe(`rule 9: one transaction with the user's SQL, on ${name}`, () => {
+    it.effect("stores join the user's transaction", () =>
+      Effect.gen(function*() {
+        const client = yield* sql
+        const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("test"))
+        yield* client`CREATE TABLE mine (n INTEGER)`
+        const both = Effect.gen(function*() {
+          yield* client`INSERT INTO mine (n) VALUES (1)`
+          yield* keyspace.set("k", "v")
+          yield* keyspace.setMany([{ expiresAt: undefined, key: "l", value: "v" }])
+          yield* keyspace.modify("m", () => [undefined, Storage.put("v")])
+          return yield* keyspace.stat()
+        })
+        assert.strictEqual(yield* Effect.flip(client.withTransaction(Effect.zipRight(both, Effect.fail("no")))), "no")
+        assert.strictEqual((yield* keyspace.stat()).entries, 0)
+        assert.deepStrictEqual(yield* client`SELECT n FROM mine`, [])
+        assert.strictEqual((yield* client.withTransaction(both)).entries, 3)
+        assert.strictEqual((yield* keyspace.stat()).entries, 3)
+        assert.strictEqual((yield* client`SELECT n FROM mine`).length, 1)
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("the user's SQL joins a transaction of Storage, which nests in the user's", () =>
+      Effect.gen(function*() {
+        const client = yield* sql
+        const storage = yield* Storage.Storage
+        const keyspace = yield* storage.keyspace("test")
+        yield* client`CREATE TABLE mine (n INTEGER)`
+        const write = Effect.zipRight(client`INSERT INTO mine (n) VALUES (1)`, keyspace.set("k", "v"))
+        yield* Effect.flip(storage.transaction(Effect.zipRight(write, Effect.fail("no"))))
+        assert.deepStrictEqual(yield* client`SELECT n FROM mine`, [])
+        yield* client.withTransaction(Effect.gen(function*() {
+          yield* keyspace.set("outer", "v")
+          yield* Effect.ignore(storage.transaction(Effect.zipRight(write, Effect.fail("no"))))
+          yield* storage.transaction(Effect.zipRight(write, client.withTransaction(keyspace.set("inner", "v"))))
+        }))
+        assert.strictEqual((yield* client`SELECT n FROM mine`).length, 1)
+        assert.strictEqual((yield* keyspace.stat()).entries, 3)
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("acknowledged writes of other fibers survive the user's rollback", () =>
+      Effect.gen(function*() {
+        const client = yield* sql
+        const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("test"))
+        const rolledBack = Effect.flip(client.withTransaction(Effect.gen(function*() {
+          for (let i = 0; i < 5; i++) {
+            yield* keyspace.set("inside", `${i}`)
+            yield* Effect.yieldNow()
+          }
+          return yield* Effect.fail("no")
+        })))
+        const fiber = yield* Effect.fork(Effect.repeatN(rolledBack, 20))
+        yield* Effect.withMaxOpsBeforeYield(
+          Effect.forEach(Array.from({ length: 200 }, (_, i) => `k${i}`), (key) => keyspace.set(key, "v"), {
+            concurrency: 5,
+            discard: true
+          }),
+          15
+        )
+        yield* Fiber.join(fiber)
+        assert.strictEqual((yield* keyspace.stat({ prefix: "k" })).entries, 200)
+        assert.isTrue(Option.isNone(yield* keyspace.get("inside")))
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("another client's transaction is not joined", () =>
+      Effect.gen(function*() {
+        const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("test"))
+        const other = yield* Layer.build(Layer.fresh(Sqlite.layer({ filename: ":memory:" })))
+        const strangers = yield* Effect.provide(sql, other)
+        yield* Effect.flip(strangers.withTransaction(Effect.zipRight(keyspace.set("k", "v"), Effect.fail("no"))))
+        assert.isTrue(Option.isSome(yield* keyspace.get("k")))
+      }).pipe(Effect.scoped, Effect.provide(layer)))
+
+    it.effect("two Storages on one client are in one transaction", () =>
+      Effect.gen(function*() {
+        const client = yield* sql
+        const open = Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("test"))
+        const first = yield* open
+        const context = yield* Layer.build(Layer.fresh(Storage.layer({ sweep: false }))).pipe(
+          Effect.provideService(SqlClient.SqlClient, client)
+        )
+        const storage = yield* Storage.Storage
+        const second = yield* Effect.provide(open, context)
+        yield* Effect.flip(storage.transaction(
+          Effect.all([first.set("a", "v"), second.set("b", "v"), Effect.fail("no")])
+        ))
+        assert.strictEqual((yield* first.stat()).entries, 0)
+        yield* storage.transaction(Effect.all([first.set("a", "v"), second.set("b", "v")]))
+        assert.strictEqual((yield* second.stat()).entries, 2)
+      }).pipe(Effect.scoped, Effect.provide(layer)))
+
+    it.effect("statements that return rows as arrays, raw results and streams work in and out of a transaction", () =>
+      Effect.gen(function*() {
+        const client = yield* sql
+        const check = Effect.gen(function*() {
+          assert.deepStrictEqual(yield* client`SELECT 1 AS n, 2 AS m`.values, [[1, 2]])
+          assert.deepStrictEqual(yield* client`SELECT 1 AS n`.unprepared, [{ n: 1 }])
+          assert.deepStrictEqual(yield* client`SELECT 1 AS n`.raw, [{ n: 1 }])
+        })
+        yield* check
+        yield* client.withTransaction(check)
+      }).pipe(Effect.provide(layer)))
+  })
+}
+
+describe("rule 8: tables of another version", () => {
+  it.effect("a database of a newer version is refused", () =>
+    Effect.gen(function*() {
+      const client = yield* sql
+      yield* client`INSERT INTO kv_migrations (version) VALUES (99)`
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(Layer.fresh(Storage.layer()))))
+      assert.strictEqual(error.reason, "Incompatible")
+      assert.include(error.message, "upgrade")
+    }).pipe(Effect.provide(facade)))
+
+  it.effect("a database that is not in UTF-8 is refused, because its keys have another order", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(
+        Layer.build(Layer.provide(
+          Storage.layer(),
+          Layer.tap(Sqlite.layer({ filename: ":memory:" }), (context) =>
+            Effect.provide(
+              Effect.flatMap(sql, (sql) => Effect.zipRight(sql`PRAGMA encoding = 'UTF-16le'`, sql`CREATE TABLE t (a)`)),
+              context
+            ))
+        ))
+      )
+      assert(error._tag === "StorageError" && error.reason === "Incompatible")
+      assert.include(error.message, "UTF-16le")
+    }).pipe(Effect.scoped))
+})
+
+describe("the sweeper", () => {
+  for (
+    const [name, layer] of [
+      ["SQLite", Layer.provide(Storage.layer(), Sqlite.layer({ filename: ":memory:" }))],
+      ["memory", Storage.layerMemory]
+    ] as const
+  ) {
+    it.effect(`removes expired entries every minute, on ${name}`, () =>
+      Effect.gen(function*() {
+        const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("test"))
+        yield* keyspace.setMany(
+          Array.from({ length: 450 }, (_, i) => ({ expiresAt: 1000, key: `k${i}`, value: "v" }))
+        )
+        yield* keyspace.set("stays", "v")
+        yield* TestClock.adjust("59 seconds")
+        assert.strictEqual(yield* keyspace.removeExpired({ limit: 1 }), 1)
+        yield* TestClock.adjust("2 seconds")
+        assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
+        yield* keyspace.set("again", "v", 70_000)
+        yield* TestClock.adjust("70 seconds")
+        assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
+        assert.strictEqual((yield* keyspace.stat()).entries, 1)
+      }).pipe(Effect.provide(layer)))
+  }
+})

@@ -1,0 +1,84 @@
+/**
+ * What the tests of the embedded engine share: folders that go with their scope, opened databases, other processes.
+ */
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
+import { Chunk, Context, Effect, Layer, Option, Queue, Stream } from "effect"
+import { Sqlite, Storage } from "effect-kv"
+import { spawn } from "node:child_process"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import * as readline from "node:readline"
+
+/** A new folder, gone when the scope closes. */
+export const tempFolder = Effect.acquireRelease(
+  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "effect-kv-test-"))),
+  (folder) => Effect.sync(() => fs.rmSync(folder, { force: true, recursive: true }))
+)
+
+/** Where a database file may be made, in a new folder. */
+export const tempFile = Effect.map(tempFolder, (folder) => path.join(folder, "data.db"))
+
+/** A database with a Storage on it, for as long as the scope lives. */
+export const open = (options: Sqlite.Options) =>
+  Layer.build(Layer.provideMerge(Storage.layer({ sweep: false }), Sqlite.layer(options))).pipe(
+    Effect.map((context) => ({
+      sql: Context.get(context, SqliteClient.SqliteClient),
+      storage: Context.get(context, Storage.Storage)
+    }))
+  )
+
+/** Every key of a keyspace, in order. */
+export const keysOf = (keyspace: Storage.Keyspace) => Effect.map(Stream.runCollect(keyspace.keys()), Chunk.toArray)
+
+const project = path.dirname(path.dirname(new URL(import.meta.url).pathname))
+
+export const fixture = (name: string) => path.join(project, "test/fixtures", name)
+
+export interface Child {
+  readonly send: (line: string) => Effect.Effect<void>
+  /** The next line that the child prints; a defect if it has ended instead. */
+  readonly line: Effect.Effect<string>
+}
+
+/** Runs a file of test/fixtures in another process, for as long as the scope lives. */
+export const child = (
+  name: string,
+  args: ReadonlyArray<string>,
+  user: { readonly uid?: number; readonly gid?: number } = {}
+) =>
+  Effect.gen(function*() {
+    const lines = yield* Queue.unbounded<Option.Option<string>>()
+    let complaints = ""
+    const spawned = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const spawned = spawn(process.execPath, ["--import", "tsx", fixture(name), ...args], {
+          cwd: project,
+          env: { ...process.env, HOME: os.tmpdir() },
+          stdio: ["pipe", "pipe", "pipe"],
+          ...user
+        })
+        readline.createInterface(spawned.stdout).on("line", (line) => lines.unsafeOffer(Option.some(line)))
+        spawned.stderr.on("data", (data) => complaints += String(data))
+        spawned.stdin.on("error", () => undefined)
+        spawned.on("close", () => lines.unsafeOffer(Option.none()))
+        return spawned
+      }),
+      (spawned) =>
+        Effect.async<void>((resume) => {
+          if (spawned.exitCode !== null || spawned.signalCode !== null) return resume(Effect.void)
+          spawned.on("close", () => resume(Effect.void))
+          spawned.kill("SIGKILL")
+        })
+    )
+    return {
+      line: Effect.flatMap(
+        Queue.take(lines),
+        Option.match({
+          onNone: () => Effect.dieMessage(`the child process ended: ${complaints}`),
+          onSome: Effect.succeed
+        })
+      ),
+      send: (line) => Effect.sync(() => void spawned.stdin.write(`${line}\n`))
+    } satisfies Child
+  })
