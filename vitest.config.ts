@@ -16,6 +16,8 @@ export default defineConfig({
       thresholds: { lines: 95 }
     },
     include: ["test/**/*.test.ts"],
+    outputFile: { json: "coverage/tests.json" },
+    reporters: process.env.CI === undefined ? ["default"] : ["default", "json"],
     setupFiles: ["./vitest.setup.ts"],
     testTimeout: 30_000
   }

@@ -19,6 +19,8 @@ const opened = Effect.gen(function*() {
   return { filename, keyspace: yield* storage.keyspace("settings"), sql, storage }
 })
 
+type Opened = Effect.Effect.Success<typeof opened>
+
 const messages = (sql: SqlClient.SqlClient) =>
   Effect.map(
     sql<{ readonly message: string }>`SELECT message FROM log ORDER BY message`,
@@ -35,11 +37,14 @@ const yields = (times: number) =>
     for (let i = 0; i < times; i++) yield* Effect.yieldNow()
   })
 
+type Transaction = <A, E, R>(
+  self: Effect.Effect<A, E, R>
+) => Effect.Effect<A, E | StorageError.StorageError | SqlError, R>
+
 describe("a transaction", () => {
-  const kinds = {
-    "Storage.transaction": (storage: Storage.Storage["Type"]) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
-      storage.transaction(self),
-    "sql.withTransaction": (_: Storage.Storage["Type"], sql: SqlClient.SqlClient) => sql.withTransaction
+  const kinds: Record<string, (storage: Storage.Storage["Type"], sql: SqlClient.SqlClient) => Transaction> = {
+    "Storage.transaction": (storage) => storage.transaction,
+    "sql.withTransaction": (_, sql) => sql.withTransaction
   }
 
   for (const [name, kind] of Object.entries(kinds)) {
@@ -501,7 +506,7 @@ describe("interruption", () => {
 
   const writes: Record<
     string,
-    (opened: Effect.Effect.Success<typeof opened>, value: string) => Effect.Effect<void, unknown>
+    (all: Opened, value: string) => Effect.Effect<void, unknown>
   > = {
     "a transaction of two writes": ({ keyspace, storage }, value) =>
       storage.transaction(Effect.zipRight(keyspace.set("a", value), keyspace.set("b", value))),
