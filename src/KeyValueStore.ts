@@ -171,13 +171,13 @@ export interface KeyValueStore<in out K, in out A> {
  * @since 0.1.0
  * @category models
  */
-export interface Options<A, I, R, K, KR> {
+export interface Options<A, I, R, K, IK extends string, KR> {
   /** The name under which the entries are stored. Stores of the same keyspace share them. */
   readonly keyspace: string
   /** A schema, whose values are stored as JSON, or a codec. */
   readonly value: Schema.Schema<A, I, R> | Codec.Codec<A, R>
   /** How keys are written; strings by default. Keys that are encoded to the same text are the same key. */
-  readonly key?: Schema.Schema<K, string, KR> | undefined
+  readonly key?: Schema.Schema<K, IK, KR> | undefined
   /**
    * What to do with a stored value that no longer fits: `fail` (the default) with `CodecError`, or `miss`: treat it as
    * absent.
@@ -192,8 +192,8 @@ export interface Options<A, I, R, K, KR> {
  * @since 0.1.0
  * @category constructors
  */
-export const make = <A, I, R = never, K = string, KR = never>(
-  options: Options<A, I, R, K, KR>
+export const make = <A, I, R = never, K = string, IK extends string = string, KR = never>(
+  options: Options<A, I, R, K, IK, KR>
 ): Effect.Effect<KeyValueStore<K, A>, StorageError, Storage.Storage | R | KR> => internal.make(options)
 
 /**
@@ -232,16 +232,17 @@ export interface TagClass<Self, Id extends string, Shape, R> extends Context.Tag
  * @since 0.1.0
  * @category tags
  */
-export const Tag = <Self>() =>
-<const Id extends string, A, I, R = never, K = string, KR = never>(
-  id: Id,
-  options: Options<A, I, R, K, KR>
-): TagClass<Self, Id, KeyValueStore<K, A>, R | KR> => {
-  const tag = Context.Tag(id)<Self, KeyValueStore<K, A>>()
-  // Values, not getters: layers are shared by reference.
-  const layer = Layer.effect(tag, make(options))
-  return Object.assign(tag, { layer, layerMemory: Layer.provide(layer, Storage.layerMemory) })
-}
+export const Tag =
+  <Self>() =>
+  <const Id extends string, A, I, R = never, K = string, IK extends string = string, KR = never>(
+    id: Id,
+    options: Options<A, I, R, K, IK, KR>
+  ): TagClass<Self, Id, KeyValueStore<K, A>, R | KR> => {
+    const tag = Context.Tag(id)<Self, KeyValueStore<K, A>>()
+    // Values, not getters: layers are shared by reference.
+    const layer = Layer.effect(tag, make(options))
+    return Object.assign(tag, { layer, layerMemory: Layer.provide(layer, Storage.layerMemory) })
+  }
 
 /**
  * The plain store: text and bytes by string keys, each kept as what it is.

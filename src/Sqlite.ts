@@ -17,10 +17,33 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as client from "./internal/sqlite/client.js"
 import * as path from "./internal/sqlite/path.js"
-import type * as pragmas from "./internal/sqlite/pragmas.js"
 import { failing } from "./internal/storage/fault.js"
 import { classify } from "./internal/storage/sqlite.js"
 import type { StorageError } from "./StorageError.js"
+
+/**
+ * How a change is undone when it does not complete: `PRAGMA journal_mode`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type JournalMode = "WAL" | "DELETE" | "TRUNCATE" | "PERSIST" | "MEMORY" | "OFF"
+
+/**
+ * What is waited for until it is on the disk: `PRAGMA synchronous`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Synchronous = "OFF" | "NORMAL" | "FULL" | "EXTRA"
+
+/**
+ * Whether the file can shrink: `PRAGMA auto_vacuum`.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type AutoVacuum = "NONE" | "FULL" | "INCREMENTAL"
 
 /**
  * @since 0.1.0
@@ -36,22 +59,25 @@ export interface Options {
    * How changes are made safe. `WAL` (the default) lets other processes read while one writes; every mode survives a
    * crash of the process except `MEMORY` and `OFF`.
    */
-  readonly journalMode?: pragmas.JournalMode | undefined
+  readonly journalMode?: JournalMode | undefined
   /**
    * What is waited for. `NORMAL` (the default, with WAL): a power failure may lose the last commits and never corrupts;
    * `FULL`: an acknowledged write survives it.
    */
-  readonly synchronous?: pragmas.Synchronous | undefined
+  readonly synchronous?: Synchronous | undefined
   /** How long a statement or transaction waits for other fibers and processes before it fails; 5 seconds. */
   readonly lockTimeout?: Duration.DurationInput | undefined
   /** Bytes of pages kept in memory; the driver's default is 16 MB. */
   readonly cacheSize?: number | undefined
   /** Bytes of the file that are mapped into memory; none. */
   readonly mmapSize?: number | undefined
-  /** Bytes a page; 4,096. Fixed when the database is created. */
+  /** Bytes a page, a power of two from 512 to 65,536; 4,096. Fixed when the database is created. */
   readonly pageSize?: number | undefined
-  /** Whether free pages can be given back to the file system; `INCREMENTAL`. Fixed when the database is created. */
-  readonly autoVacuum?: pragmas.AutoVacuum | undefined
+  /**
+   * Whether free pages can be given back to the file system: never, at every commit, or by `maintenance.compact`;
+   * `INCREMENTAL`. Whether at all is fixed when the database is created.
+   */
+  readonly autoVacuum?: AutoVacuum | undefined
   /** Opens an existing database for reading; nothing of it is changed. */
   readonly readonly?: boolean | undefined
   /** Whether the query planner's statistics are brought up to date when the scope closes; true. */
@@ -187,14 +213,17 @@ export const integrityCheck: Effect.Effect<ReadonlyArray<string>, StorageError, 
 )
 
 /**
- * Copies the database to another file while it is in use. Timers and other work of the process go on; operations on
+ * Copies the database to another file while it is in use, replacing what that held; parent folders are made. Timers and other work of the process go on; operations on
  * this database wait until the copy is done.
  *
  * @since 0.1.0
  * @category maintenance
  */
 export const backup = (filename: string): Effect.Effect<void, StorageError, SqliteClient.SqliteClient> =>
-  Effect.flatMap(
-    SqliteClient.SqliteClient,
-    (client) => Effect.asVoid(Effect.mapError(client.backup(path.resolve(filename)), mapError("backup")))
-  )
+  Effect.flatMap(SqliteClient.SqliteClient, (client) => {
+    const file = path.resolve(filename)
+    return Effect.zipRight(
+      Effect.mapError(path.prepare(file), failing("backup")),
+      Effect.asVoid(Effect.mapError(client.backup(file), mapError("backup")))
+    )
+  })

@@ -123,7 +123,10 @@ export interface Stat {
 export interface Keyspace<K extends string | Uint8Array = string> {
   readonly name: string
   readonly get: (key: K) => Effect.Effect<Option.Option<Entry<K>>, StorageError | InvalidKey>
-  /** Aligned with its input: the nth answer is for the nth key. Any number of keys, duplicates too. */
+  /**
+   * Aligned with its input: the nth answer is for the nth key. Any number of keys, duplicates too; beyond 10,000 it takes
+   * several statements, which only a transaction makes one snapshot.
+   */
   readonly getMany: (
     keys: Iterable<K>
   ) => Effect.Effect<Array<Option.Option<Entry<K>>>, StorageError | InvalidKey>

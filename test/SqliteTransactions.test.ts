@@ -29,8 +29,8 @@ const messages = (sql: SqlClient.SqlClient) =>
 
 const log = (sql: SqlClient.SqlClient, message: string) => sql`INSERT INTO log (message) VALUES (${message})`
 
-/** Lets fibers be cut off, and others come in between, nearly everywhere. */
-const finely = Effect.withMaxOpsBeforeYield(3)
+/** Lets fibers be cut off, and others come in between, nearly everywhere. With less, Effect itself does not get on. */
+const finely = Effect.withMaxOpsBeforeYield(16)
 
 const yields = (times: number) =>
   Effect.gen(function*() {
@@ -91,7 +91,7 @@ describe("a transaction", () => {
     it.scopedLive(`${name} rolls back when the body throws before it is an effect`, () =>
       Effect.gen(function*() {
         const { both, held, transaction } = yield* prepared
-        const exit = yield* Effect.exit(transaction(Effect.flatMap(both("a"), () => {
+        const exit = yield* Effect.exit(transaction(Effect.flatMap(both("a"), (): Effect.Effect<void> => {
           throw new Error("bug")
         })))
         assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))

@@ -4,6 +4,9 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Option, TestClock } from "effect"
 import { Sqlite, Storage } from "effect-kv"
+import { statSync } from "node:fs"
+import * as path from "node:path"
+import { temporaryFolder } from "./engines.js"
 
 const sql = SqlClient.SqlClient
 
@@ -170,4 +173,33 @@ describe("the sweeper", () => {
         assert.strictEqual((yield* keyspace.stat()).entries, 1)
       }).pipe(Effect.provide(layer)))
   }
+})
+
+describe("maintenance.compact", () => {
+  it.effect("gives free room back to the file system, and ends where the database keeps it", () =>
+    Effect.gen(function*() {
+      for (const autoVacuum of ["INCREMENTAL", "NONE"] as const) {
+        const folder = yield* temporaryFolder
+        const filename = path.join(folder, "kv.db")
+        const sizes = yield* Effect.gen(function*() {
+          const storage = yield* Storage.Storage
+          const keyspace = yield* storage.keyspace("test")
+          yield* keyspace.setMany(
+            Array.from({ length: 3000 }, (_, i) => ({ expiresAt: 1, key: `k${i}`, value: "x".repeat(1000) }))
+          )
+          yield* Sqlite.checkpoint
+          const before = statSync(filename).size
+          yield* TestClock.setTime(10)
+          const fiber = yield* Effect.fork(storage.maintenance.compact)
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual(yield* Fiber.join(fiber), 3000)
+          yield* Sqlite.checkpoint
+          return [before, statSync(filename).size] as const
+        }).pipe(
+          Effect.provide(Layer.provideMerge(Storage.layer({ sweep: false }), Sqlite.layer({ autoVacuum, filename })))
+        )
+        if (autoVacuum === "INCREMENTAL") assert.isBelow(sizes[1], sizes[0] / 10)
+        else assert.strictEqual(sizes[1], sizes[0])
+      }
+    }).pipe(Effect.scoped))
 })

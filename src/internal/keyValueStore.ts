@@ -21,7 +21,8 @@ import { fromParser } from "./parser.js"
 /** How the keys of a store are written and read. */
 interface KeyCodec<K> {
   readonly encode: (key: K) => Effect.Effect<string, InvalidKey>
-  readonly decode: (key: string) => Effect.Effect<K, Codec.CodecError>
+  /** `stored` is the whole key, of which a view leaves out the beginning. */
+  readonly decode: (key: string, stored: string) => Effect.Effect<K, Codec.CodecError>
 }
 
 /** All that the methods of a store stand on. */
@@ -94,25 +95,25 @@ const provided = <A, R>(codec: Codec.Codec<A, R>, context: Context.Context<R>): 
   })
 }
 
-const schemaKeys = <K, R>(
-  schema: Schema.Schema<K, string, R>,
+const schemaKeys = <K, I extends string, R>(
+  schema: Schema.Schema<K, I, R>,
   keyspace: string,
   context: Context.Context<R>
 ): KeyCodec<K> => {
   const encode = ParseResult.encode(schema)
-  const decode = ParseResult.decode(schema)
+  const decode = ParseResult.decodeUnknown(schema)
   const provide = <B, E>(self: Effect.Effect<B, E, R>): Effect.Effect<B, E> =>
     isDone(self) ? self : Effect.mapInputContext(self, (own: Context.Context<never>) => Context.merge(own, context))
   const message = ParseResult.TreeFormatter.formatIssueSync
   return {
-    decode: (key) =>
+    decode: (key, stored) =>
       provide(fromParser(
         decode(key),
         (issue) =>
           new Codec.CodecError({
             detail: `its key does not fit: ${message(issue)}`,
             issue,
-            key,
+            key: stored,
             keyspace,
             operation: "decode"
           }),
@@ -183,7 +184,7 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
       ? Exit.succeed(Option.none())
       : andThen(decode(entry.value), (value) => Exit.succeed(value === missed ? Option.none() : Option.some(value)))
   const decodeKey = (key: string): Effect.Effect<K | typeof missed, Codec.CodecError> =>
-    orMiss(keys.decode(prefix === "" ? key : key.slice(prefix.length)))
+    orMiss(keys.decode(prefix === "" ? key : key.slice(prefix.length), key))
   const pair = (key: K | typeof missed, value: A | typeof missed): readonly [K, A] | typeof missed =>
     key === missed || value === missed ? missed : [key, value]
   const decodeEntry = (entry: Storage.Entry): Effect.Effect<readonly [K, A] | typeof missed, Codec.CodecError> => {
@@ -243,6 +244,15 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
       (answer) => answer
     )
   }
+
+  /** Writes if there is a value, or if there is none. What is there is decoded only to see whether it is a miss. */
+  const write = (key: K, value: A, when: (found: boolean) => boolean): Effect.Effect<boolean, Failure> =>
+    withKey(key, (key) =>
+      missOnFailure
+        ? edit(key, (current) => when(Option.isSome(current)) ? [true, put(value)] : [false, keep])
+        : andThen(encode(key, value), (stored) =>
+          keyspace.modify(key, (entry) =>
+            when(Option.isSome(entry)) ? [true, Storage.put(stored)] : [false, Storage.keep])))
 
   const withRange = (range: Range<K> | undefined): Effect.Effect<Storage.Range, InvalidKey> => {
     const bound = (key: K | undefined): Effect.Effect<string | undefined, InvalidKey> =>
@@ -312,22 +322,8 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
               Exit.succeed<Storage.Entry>({ expiresAt: undefined, key, value })))),
         keyspace.setMany
       ),
-    insert: (key, value) =>
-      withKey(
-        key,
-        (key) =>
-          andThen(encode(key, value), (stored) =>
-            keyspace.modify(key, (entry) =>
-              Option.isSome(entry) ? [false, Storage.keep] : [true, Storage.put(stored)]))
-      ),
-    replace: (key, value) =>
-      withKey(
-        key,
-        (key) =>
-          andThen(encode(key, value), (stored) =>
-            keyspace.modify(key, (entry) =>
-              Option.isSome(entry) ? [true, Storage.put(stored)] : [false, Storage.keep]))
-      ),
+    insert: (key, value) => write(key, value, (found) => !found),
+    replace: (key, value) => write(key, value, (found) => found),
     getOrInsert: (key, value) =>
       withKey(key, (key) =>
         edit(key, (current) => {
@@ -363,17 +359,18 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
     rename: (from, to, options) =>
       withKey(from, (from) => withKey(to, (to) => rename(storage, keyspace, from, to, options?.overwrite === true))),
     increment<N extends number | bigint>(this: KeyValueStore<K, N>, key: K, by: N) {
-      return Effect.flatten(this.modify(key, (current): readonly [Exit.Exit<N, CounterError>, Option.Option<N>] => {
-        const now = Option.getOrElse(current, () => typeof by === "bigint" ? 0n : 0)
-        const total = sum(now, by)
-        return typeof total === "string"
-          ? [
-            Exit.fail(new CounterError({ by, current: now, key: String(key), keyspace: name, reason: total })),
-            current
-          ]
-          // The sum of two of a kind is of that kind, which the compiler does not know.
-          : [Exit.succeed(total as N), Option.some(total as N)]
-      }))
+      return withKey(
+        key,
+        (stored) =>
+          Effect.flatten(this.modify(key, (current): readonly [Exit.Exit<N, CounterError>, Option.Option<N>] => {
+            const now = Option.getOrElse(current, () => typeof by === "bigint" ? 0n : 0)
+            const total = sum(now, by)
+            return typeof total === "string"
+              ? [Exit.fail(new CounterError({ by, current: now, key: stored, keyspace: name, reason: total })), current]
+              // The sum of two of a kind is of that kind, which the compiler does not know.
+              : [Exit.succeed(total as N), Option.some(total as N)]
+          }))
+      )
     },
     append<V extends Storage.Value>(this: KeyValueStore<K, V>, key: K, value: V) {
       return this.modify(key, (current) => [
@@ -418,8 +415,8 @@ const rename = (
   }))
 
 /** @internal */
-export const make = <A, I, R, K, KR>(
-  options: Options<A, I, R, K, KR>
+export const make = <A, I, R, K, IK extends string, KR>(
+  options: Options<A, I, R, K, IK, KR>
 ): Effect.Effect<KeyValueStore<K, A>, StorageError, Storage.Storage | R | KR> =>
   Effect.gen(function*() {
     const storage = yield* Storage.Storage

@@ -6,21 +6,15 @@
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
-import type { Options } from "../../Sqlite.js"
+import type { AutoVacuum, JournalMode, Options, Synchronous } from "../../Sqlite.js"
 import { Fault } from "../storage/fault.js"
 import { sqlite } from "../storage/sqlite.js"
 import { memory } from "./path.js"
 
-const synchronous = ["OFF", "NORMAL", "FULL", "EXTRA"] as const
-const autoVacuum = ["NONE", "FULL", "INCREMENTAL"] as const
-const journalModes = ["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"] as const
-
-/** @internal */
-export type Synchronous = typeof synchronous[number]
-/** @internal */
-export type AutoVacuum = typeof autoVacuum[number]
-/** @internal */
-export type JournalMode = typeof journalModes[number]
+// In the order of SQLite's own numbers for them.
+const synchronous: ReadonlyArray<Synchronous> = ["OFF", "NORMAL", "FULL", "EXTRA"]
+const autoVacuum: ReadonlyArray<AutoVacuum> = ["NONE", "FULL", "INCREMENTAL"]
+const journalModes: ReadonlyArray<JournalMode> = ["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"]
 
 interface Pragma {
   readonly name: string
@@ -28,7 +22,11 @@ interface Pragma {
   readonly value: string | number
   /** What must be read afterwards; undefined if another value is fine as well. */
   readonly expected: string | number | undefined
+  /** Why it may not take, and what to do. */
+  readonly hint: string
 }
+
+const fixed = "an existing database keeps it until it is vacuumed; leave the option out to accept that"
 
 const oneOf = (name: string, value: string, allowed: ReadonlyArray<string>): Effect.Effect<number, Fault> => {
   const index = allowed.indexOf(value)
@@ -36,6 +34,8 @@ const oneOf = (name: string, value: string, allowed: ReadonlyArray<string>): Eff
     ? Effect.succeed(index)
     : Effect.fail(new Fault("Incompatible", `${name} ${JSON.stringify(value)} is not one of ${allowed.join(", ")}`))
 }
+
+const pageSizes: ReadonlySet<number> = new Set([512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536])
 
 const size = (name: string, value: number): Effect.Effect<number, Fault> =>
   Number.isSafeInteger(value) && value >= 0
@@ -45,20 +45,32 @@ const size = (name: string, value: number): Effect.Effect<number, Fault> =>
 /** Defaults are wishes: an existing database keeps its own layout. What the user asks for has to be had. */
 const pragmas = (options: Options): Effect.Effect<ReadonlyArray<Pragma>, Fault> =>
   Effect.gen(function*() {
-    const list: Array<Pragma> = [{ expected: 0, name: "busy_timeout", value: 0 }]
-    const add = (name: string, value: string | number, expected: string | number | undefined) =>
-      list.push({ expected, name, value })
+    const list: Array<Pragma> = [{ expected: 0, hint: "", name: "busy_timeout", value: 0 }]
+    const add = (name: string, value: string | number, expected: string | number | undefined, hint = "") =>
+      list.push({ expected, hint, name, value })
     if (options.readonly !== true) {
       if (options.pageSize !== undefined) {
         const bytes = yield* size("pageSize", options.pageSize)
-        add("page_size", bytes, bytes)
+        if (!pageSizes.has(bytes)) {
+          return yield* Effect.fail(
+            new Fault("Incompatible", `pageSize ${bytes} is not a power of two from 512 to 65536`)
+          )
+        }
+        add("page_size", bytes, bytes, fixed)
       }
       const vacuum = yield* oneOf("autoVacuum", options.autoVacuum ?? "INCREMENTAL", autoVacuum)
-      add("auto_vacuum", vacuum, options.autoVacuum === undefined ? undefined : vacuum)
+      add("auto_vacuum", vacuum, options.autoVacuum === undefined ? undefined : vacuum, fixed)
       const mode = options.journalMode ?? "WAL"
       yield* oneOf("journalMode", mode, journalModes)
       const wish = options.filename === memory && options.journalMode === undefined
-      if (!wish) add("journal_mode", mode, mode.toLowerCase())
+      if (!wish) {
+        add(
+          "journal_mode",
+          mode,
+          mode.toLowerCase(),
+          "a database in memory, or on a file system without shared memory, cannot have every mode; choose another"
+        )
+      }
     }
     const level = yield* oneOf("synchronous", options.synchronous ?? "NORMAL", synchronous)
     add("synchronous", level, level)
@@ -87,15 +99,14 @@ export const apply = (
     run((connection) => sqlite.forRetry(connection).execute(`PRAGMA ${text}`, [], undefined))
   const read = (name: string) => Effect.map(pragma(name), (rows) => Object.values(rows[0] ?? {})[0])
   return Effect.gen(function*() {
-    for (const { expected, name, value } of yield* pragmas(options)) {
+    for (const { expected, hint, name, value } of yield* pragmas(options)) {
       yield* pragma(`${name} = ${value}`)
       const actual = yield* read(name)
       if (expected !== undefined && actual !== expected) {
         return yield* Effect.fail(
           new Fault(
             "Incompatible",
-            `PRAGMA ${name} = ${value} did not take: the database has ${actual}. ` +
-              "An existing database keeps its page size and auto_vacuum until it is vacuumed; leave the option out to accept that"
+            `PRAGMA ${name} = ${value} did not take, it is ${actual}${hint === "" ? "" : `: ${hint}`}`
           )
         )
       }

@@ -87,6 +87,15 @@ export interface Engine<C, X> {
  */
 export type Body<C, X, B> = (connection: C, clock: Clock.Clock) => Effect.Effect<B, X>
 
+/** What an operation has to know of the fiber that runs it. */
+interface Here<C> {
+  readonly clock: Clock.Clock
+  readonly fiber: number
+  /** The transaction the fiber is in. */
+  readonly level: Level<C> | undefined
+  readonly restore: Restore
+}
+
 interface Job<C, X> {
   /** Does the work in the transaction of its batch. The exit says whether it went wrong; the job keeps its result. */
   readonly run: (connection: C) => Effect.Effect<Exit.Exit<unknown, X>>
@@ -131,83 +140,50 @@ export class Access<C, X> {
   /** The fiber that wrote in this turn of the event loop. */
   private writer: number | undefined
 
+  private readonly lockMillis: number
+
   constructor(private readonly engine: Engine<C, X>, private readonly runtime: Runtime.Runtime<never>) {
+    this.lockMillis = Duration.toMillis(engine.lockTimeout)
     this.tag = Context.GenericTag<Level<C>>(`effect-kv/internal/Transaction/${++tags}`)
   }
 
   /** One statement: by itself, or in the transaction that the fiber is in. */
   run<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime<A, E>((fiber) => {
-        const clock = clockOf(fiber)
-        return this.use(
-          this.levelOf(fiber.currentContext),
-          (connection) => body(connection, clock),
-          (value) => Effect.succeed(done(value)),
-          fail,
-          restore,
-          clock
-        )
-      })
-    )
+    return this.here((at) => this.use(at, body, (value) => Effect.succeed(done(value)), fail))
   }
 
   /** One statement that writes: as `run`, but what several fibers write in one turn shares a transaction. */
   write<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime<A, E>((fiber) => {
-        const clock = clockOf(fiber)
-        const level = this.levelOf(fiber.currentContext)
-        return level === undefined && !this.isLone(fiber.id().id)
-          ? this.queued(body, done, fail, restore, clock)
-          : this.use(
-            level,
-            (connection) => body(connection, clock),
-            (value) => Effect.succeed(done(value)),
-            fail,
-            restore,
-            clock
-          )
-      })
+    return this.here((at) =>
+      this.isQueued(at)
+        ? this.queued(at, body, done, fail)
+        : this.use(at, body, (value) => Effect.succeed(done(value)), fail)
     )
   }
 
   /** Several statements, all or none: in a transaction of their own or under a savepoint. */
   atomic<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime<A, E>((fiber) => {
-        const clock = clockOf(fiber)
-        const level = this.levelOf(fiber.currentContext)
-        return level === undefined && !this.isLone(fiber.id().id)
-          ? this.queued(body, done, fail, restore, clock)
-          : Effect.mapBoth(this.atomically(level, (connection) => body(connection, clock), restore, clock), {
-            onFailure: fail,
-            onSuccess: done
-          })
-      })
+    return this.here((at) =>
+      this.isQueued(at)
+        ? this.queued(at, body, done, fail)
+        : Effect.mapBoth(this.atomically(at, body), { onFailure: fail, onSuccess: done })
     )
   }
 
   /** Runs `self` in a transaction, or under a savepoint in the one the fiber is in. */
   transaction<A, E, R, E2>(self: Effect.Effect<A, E, R>, fail: (fault: Fault) => E2): Effect.Effect<A, E | E2, R> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime<A, E | E2, R>((fiber) => {
-        const clock = clockOf(fiber)
-        const parent = this.levelOf(fiber.currentContext)
-        return this.use(
-          parent,
-          (connection) => {
-            const level = makeLevel(connection, parent)
-            const inner = restore(Effect.mapInputContext(self, (context: Context.Context<R>) =>
-              this.engine.enter(Context.add(context, this.tag, level), level)))
-            return this.bracket(connection, parent, inner, fail, level, clock)
-          },
-          identity<Exit.Exit<A, E | E2>>,
-          fail,
-          restore,
-          clock
-        )
-      })
+    return this.here((at) =>
+      this.use(
+        at,
+        (connection) => {
+          const level = makeLevel(connection, at.level)
+          const inner = at.restore(Effect.mapInputContext(self, (context: Context.Context<R>) =>
+            this.engine.enter(Context.add(context, this.tag, level), level)))
+          return this.bracket(at, connection, inner, fail, level)
+        },
+        identity<Exit.Exit<A, E | E2>>,
+        fail
+      )
     )
   }
 
@@ -237,6 +213,15 @@ export class Access<C, X> {
     (context) => this.levelOf(context)?.gate
   )
 
+  /** Looks once at the fiber that runs this, in a region where only what is restored can be interrupted. */
+  private here<A, E, R>(use: (at: Here<C>) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime<A, E, R>((fiber) =>
+        use({ clock: clockOf(fiber), fiber: fiber.id().id, level: this.levelOf(fiber.currentContext), restore })
+      )
+    )
+  }
+
   private levelOf(context: Context.Context<never>): Level<C> | undefined {
     return context.unsafeMap.get(this.tag.key) ?? this.engine.joined(context)
   }
@@ -246,12 +231,10 @@ export class Access<C, X> {
    * Outside, it runs again for as long as it finds the database locked and there is time.
    */
   private use<A, B, R, E>(
-    level: Level<C> | undefined,
-    body: (connection: C) => Effect.Effect<B, X, R>,
+    { clock, level, restore }: Here<C>,
+    body: (connection: C, clock: Clock.Clock) => Effect.Effect<B, X, R>,
     done: (value: B) => Effect.Effect<A, E>,
-    fail: (fault: Fault) => E,
-    restore: Restore,
-    clock: Clock.Clock
+    fail: (fault: Fault) => E
   ): Effect.Effect<A, E, R> {
     const wait: Wait<E> = {
       onTimeout: () => fail(this.busy("other work on this connection")),
@@ -263,7 +246,7 @@ export class Access<C, X> {
         level.gate,
         (): Effect.Effect<B, X | Fault, R> => {
           const end = endOf(level)
-          return end === undefined ? body(level.connection) : Effect.fail(end)
+          return end === undefined ? body(level.connection, clock) : Effect.fail(end)
         },
         {
           onFailure: this.failing((fault) => {
@@ -276,10 +259,10 @@ export class Access<C, X> {
       )
     }
     if (this.closed) return Effect.fail(fail(closedFault))
-    const deadline = clock.unsafeCurrentTimeMillis() + Duration.toMillis(this.engine.lockTimeout)
+    const deadline = this.deadline(clock)
     const attempt = (retries: number): Effect.Effect<A, E, R> =>
       this.engine.exclusive(
-        retries === 0 ? body : (connection) => body(this.engine.forRetry(connection)),
+        (connection) => body(retries === 0 ? connection : this.engine.forRetry(connection), clock),
         {
           onFailure: this.failing((fault) => {
             if (fault.reason !== "Busy") return Effect.fail(fail(fault))
@@ -292,6 +275,10 @@ export class Access<C, X> {
         wait
       )
     return attempt(0)
+  }
+
+  private deadline(clock: Clock.Clock): number {
+    return clock.unsafeCurrentTimeMillis() + this.lockMillis
   }
 
   private failing<A, E, R>(onFault: (fault: Fault) => Effect.Effect<A, E, R>) {
@@ -317,12 +304,11 @@ export class Access<C, X> {
 
   /** Opens a transaction or savepoint, runs `inner`, ends it. Fails only if it could not open; the rest is the Exit. */
   private bracket<A, E, R, E2>(
+    { clock, level: parent }: Here<C>,
     connection: C,
-    parent: Level<C> | undefined,
     inner: Effect.Effect<A, E, R>,
     fail: (fault: Fault) => E2,
-    level: Level<C> | undefined,
-    clock: Clock.Clock
+    level?: Level<C>
   ): Effect.Effect<Exit.Exit<A, E | E2>, X, R> {
     const { engine } = this
     const name = `effect_kv_${++this.savepoints}`
@@ -383,15 +369,17 @@ export class Access<C, X> {
 
   /** A commit may find the database locked as well; it is tried again for as long as there is time. */
   private commit(connection: C, clock: Clock.Clock): Effect.Effect<void, Fault> {
-    const deadline = clock.unsafeCurrentTimeMillis() + Duration.toMillis(this.engine.lockTimeout)
-    const attempt = (retries: number): Effect.Effect<void, Fault> =>
-      Effect.catchAll(this.engine.commit(connection), (error) => {
-        const fault = this.faultOf(error)
-        return fault.reason === "Busy" && clock.unsafeCurrentTimeMillis() < deadline
-          ? Effect.zipRight(backOff(retries), attempt(retries + 1))
-          : Effect.fail(fault)
-      })
-    return Effect.suspend(() => attempt(0))
+    return Effect.suspend(() => {
+      const deadline = this.deadline(clock)
+      const attempt = (retries: number): Effect.Effect<void, Fault> =>
+        Effect.catchAll(this.engine.commit(connection), (error) => {
+          const fault = this.faultOf(error)
+          return fault.reason === "Busy" && clock.unsafeCurrentTimeMillis() < deadline
+            ? Effect.zipRight(backOff(retries), attempt(retries + 1))
+            : Effect.fail(fault)
+        })
+      return attempt(0)
+    })
   }
 
   private rollback(connection: C): Effect.Effect<void> {
@@ -405,39 +393,39 @@ export class Access<C, X> {
    * A fiber that is alone in writing during this turn of the event loop writes at once. Others of the same turn, and
    * whoever comes while those are being written, share a transaction.
    */
-  private isLone(fiber: number): boolean {
-    if (!this.engine.coalesce) return true
-    if (this.flushing) return false
+  private isQueued({ fiber, level }: Here<C>): boolean {
+    if (!this.engine.coalesce || level !== undefined) return false
+    if (this.flushing) return true
     if (this.writer === undefined) {
       this.writer = fiber
       queueMicrotask(() => {
         this.writer = undefined
       })
     }
-    return this.writer === fiber
+    return this.writer !== fiber
   }
 
   private queued<A, B, E>(
+    { clock, restore }: Here<C>,
     body: Body<C, X, B>,
     done: (value: B) => A,
-    fail: (fault: Fault) => E,
-    restore: Restore,
-    clock: Clock.Clock
+    fail: (fault: Fault) => E
   ): Effect.Effect<A, E> {
     return restore(Effect.async<A, E>((resume) => {
-      let result: Exit.Exit<B, X> = Exit.die("unwritten")
+      let result: Exit.Exit<B, X> | undefined
       const job: Job<C, X> = {
         run: (connection) => Effect.map(Effect.exit(body(connection, clock)), (exit) => result = exit),
         settle: (failure) =>
           resume(
-            failure === undefined
+            result !== undefined && failure === undefined
               ? Exit.mapBoth(result, { onFailure: (error) => fail(this.faultOf(error)), onSuccess: done })
-              : Effect.failCause(Cause.map(failure, fail))
+              : Effect.failCause(Cause.map(failure ?? Cause.empty, fail))
           )
       }
       this.queue.add(job)
       if (!this.flushing) {
         this.flushing = true
+        // Not at once: the others of this turn are still to come.
         Runtime.runFork(this.runtime)(this.writeQueued, { immediate: false })
       }
       return Effect.sync(() => {
@@ -447,25 +435,23 @@ export class Access<C, X> {
   }
 
   /** Writes what is queued in one transaction, then what was queued meanwhile, until nothing is. */
-  private readonly writeQueued: Effect.Effect<void> = Effect.uninterruptibleMask((restore) =>
-    Effect.withFiberRuntime<void>((fiber) => {
-      const jobs = Array.from(this.queue)
-      this.queue.clear()
-      if (jobs.length === 0) {
-        this.flushing = false
-        for (const wake of this.onIdle.splice(0)) wake()
-        return Effect.void
-      }
-      const settle = (failure: Cause.Cause<Fault> | undefined) => {
-        for (const job of jobs) job.settle(failure)
-        return this.writeQueued
-      }
-      return Effect.matchCauseEffect(
-        this.atomically(undefined, (connection) => this.runAll(jobs, connection), restore, clockOf(fiber)),
-        { onFailure: settle, onSuccess: () => settle(undefined) }
-      )
-    })
-  )
+  private readonly writeQueued: Effect.Effect<void> = this.here((at) => {
+    const jobs = Array.from(this.queue)
+    this.queue.clear()
+    if (jobs.length === 0) {
+      this.flushing = false
+      for (const wake of this.onIdle.splice(0)) wake()
+      return Effect.void
+    }
+    const settle = (failure: Cause.Cause<Fault> | undefined) => {
+      for (const job of jobs) job.settle(failure)
+      return this.writeQueued
+    }
+    return Effect.matchCauseEffect(
+      this.atomically({ ...at, level: undefined }, (connection) => this.runAll(jobs, connection)),
+      { onFailure: settle, onSuccess: () => settle(undefined) }
+    )
+  })
 
   /** What goes wrong with one job is its own affair, unless the transaction of all of them may be gone with it. */
   private runAll(jobs: ReadonlyArray<Job<C, X>>, connection: C): Effect.Effect<void, X> {
@@ -477,23 +463,16 @@ export class Access<C, X> {
     return Effect.forEach(jobs, (job) => Effect.flatMap(job.run(connection), check), { discard: true })
   }
 
-  private atomically<B>(
-    level: Level<C> | undefined,
-    body: (connection: C) => Effect.Effect<B, X>,
-    restore: Restore,
-    clock: Clock.Clock
-  ): Effect.Effect<B, Fault> {
+  private atomically<B>(at: Here<C>, body: Body<C, X, B>): Effect.Effect<B, Fault> {
     return this.use(
-      level,
-      (connection) => this.bracket(connection, level, body(connection), identity<Fault>, undefined, clock),
+      at,
+      (connection) => this.bracket(at, connection, body(connection, at.clock), identity<Fault>),
       Exit.mapError((error) => {
         const fault = this.faultOf(error)
-        if (level !== undefined && breaking.has(fault.reason)) breakUp(level, fault)
+        if (at.level !== undefined && breaking.has(fault.reason)) breakUp(at.level, fault)
         return fault
       }),
-      identity<Fault>,
-      restore,
-      clock
+      identity<Fault>
     )
   }
 }

@@ -70,6 +70,8 @@ export interface Dialect {
   readonly check: (connection: Connection) => Effect.Effect<Fault | undefined, SqlError>
   /** Rows: one if the table exists. */
   readonly hasTable: (name: string) => Query
+  /** Gives some of the free room back to the file system; tells how many pages are still free. */
+  readonly reclaim: (connection: Connection) => Effect.Effect<number, SqlError>
   /** Schema changes of the catalog, oldest first. They are never edited, only added to. */
   readonly migrations: ReadonlyArray<ReadonlyArray<string>>
   readonly textTable: (name: string) => Table<string>

@@ -255,6 +255,7 @@ export const makeMemory = (options: Options = {}): Effect.Effect<Storage["Type"]
       access,
       openBytes: open(tables.bytes, bytesKeys),
       openText: open(tables.text, textKeys),
+      reclaim: Effect.void,
       sweep: options.sweep
     })
   })

@@ -18,6 +18,8 @@ export const makeService = <C, X>(engine: {
   readonly access: Access<C, X>
   readonly openText: (name: string) => Effect.Effect<Keyspace, StorageError>
   readonly openBytes: (name: string) => Effect.Effect<Keyspace<Uint8Array>, StorageError>
+  /** Gives free room back. */
+  readonly reclaim: Effect.Effect<void, StorageError>
   readonly sweep: Options["sweep"]
 }): Effect.Effect<Storage["Type"], never, Scope.Scope> =>
   Effect.gen(function*() {
@@ -73,9 +75,14 @@ export const makeService = <C, X>(engine: {
     if (engine.sweep !== false) {
       const every = Duration.decode(interval)
       yield* sweep(batchSize).pipe(
-        Effect.catchAllCause((cause) => Effect.logWarning("effect-kv: a sweep of expired entries failed", cause)),
+        Effect.catchIf(
+          (error) => error.reason !== "ReadOnly",
+          (error) => Effect.logWarning("effect-kv: a sweep of expired entries failed", error)
+        ),
         Effect.repeat(Schedule.spaced(every)),
         Effect.delay(every),
+        // What cannot be written has no need to be swept.
+        Effect.ignore,
         Effect.forkScoped
       )
     }
@@ -83,7 +90,7 @@ export const makeService = <C, X>(engine: {
     return {
       keyspace,
       maintenance: {
-        compact: sweep(batchSize),
+        compact: Effect.zipLeft(sweep(batchSize), engine.reclaim),
         flush: access.flush,
         stats: Effect.flatMap(all, (keyspaces) =>
           Effect.forEach(keyspaces, (keyspace) =>

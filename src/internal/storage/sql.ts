@@ -301,9 +301,16 @@ export const makeSql = (
         return makeKeyspace(name, kind, makeDriver(access, dialect, table, kind, toKey))
       })
 
+    /** Until none is free, or the database does not give any back. */
+    const reclaim = (before: number): Effect.Effect<void, StorageError> =>
+      Effect.flatMap(access.atomic(dialect.reclaim, (left) => left, failing("compact")), (left) =>
+        left === 0 || left >= before ? Effect.void : Effect.zipRight(Effect.yieldNow(), reclaim(left)))
+
     return yield* makeService({
       access,
-      openBytes: (name) => open(name, bytesKeys, dialect.bytesTable, bytesKey),
+      reclaim: reclaim(Infinity),
+      openBytes: (name) =>
+        open(name, bytesKeys, dialect.bytesTable, bytesKey),
       openText: (name) => open(name, textKeys, dialect.textTable, textKey),
       sweep: options.sweep
     })

@@ -21,6 +21,9 @@ const live = "(expires_at IS NULL OR expires_at > ?)"
 /** How many rows one INSERT takes. A few sizes, so that there are few texts to compile. */
 const insertSizes = [500, 50, 5, 1]
 
+/** How many pages one slice of `reclaim` frees. */
+const reclaimed = 100
+
 const where = <K>({ lower, upper }: Bounds<K>, ...more: ReadonlyArray<string>): string => {
   const conditions = [
     ...(lower === undefined ? [] : [`key ${lower.inclusive ? ">=" : ">"} ?`]),
@@ -191,6 +194,18 @@ export const sqlite: Dialect = {
   migrations: [[
     "CREATE TABLE kv_catalog (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, keys TEXT NOT NULL) STRICT"
   ]],
+  // One run frees one page, and none where auto_vacuum is off.
+  reclaim: (connection) => {
+    const free = Effect.map(
+      connection.execute("PRAGMA freelist_count", [], undefined),
+      ([row]) => Number(row?.freelist_count)
+    )
+    const pages = (count: number) =>
+      Effect.replicateEffect(connection.execute("PRAGMA incremental_vacuum(1)", [], undefined), count, {
+        discard: true
+      })
+    return Effect.flatMap(free, (count) => Effect.zipRight(pages(Math.min(count, reclaimed)), free))
+  },
   release: (name) => `RELEASE SAVEPOINT ${name}`,
   rollback: "ROLLBACK",
   rollbackTo: (name) => `ROLLBACK TO SAVEPOINT ${name}`,
@@ -206,7 +221,8 @@ const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string" ? cause.code : ""
 
 const causes: ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason, detail: string]> = [
-  [/^SQLITE_(BUSY|LOCKED)/, "Busy", "another connection holds the lock"],
+  [/^SQLITE_BUSY/, "Busy", "another connection holds the lock"],
+  [/^SQLITE_LOCKED/, "Busy", "something that is still open on this connection, a transaction perhaps, is in the way"],
   [/^SQLITE_FULL/, "Full", "there is no room left for the database; free some and try again"],
   [/^SQLITE_READONLY/, "ReadOnly", "the database cannot be written: it was opened read-only, or its file or folder is"],
   [/^SQLITE_CORRUPT/, "Corrupt", "the database file is damaged; restore a backup or recover it with the sqlite3 shell"],
