@@ -492,6 +492,7 @@ describe("closing Sqlite", () => {
       const queries = {
         insert: sql`INSERT INTO kv_migrations (version) VALUES (99)`,
         raw: sql`SELECT 1`.raw,
+        reserve: Effect.scoped(sql.reserve),
         select: sql`SELECT 1`,
         transaction: sql.withTransaction(sql`SELECT 1`),
         unprepared: sql`SELECT 1`.unprepared,

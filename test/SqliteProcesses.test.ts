@@ -12,10 +12,10 @@ const store = (options: Sqlite.Options) =>
     return { keyspace: yield* storage.keyspace("settings"), sql, storage }
   })
 
-/** Another process that holds a lock: until it is told to let go, or for so many milliseconds. */
-const holder = (filename: string, lock: "IMMEDIATE" | "READ", milliseconds?: number) =>
+/** Another process that holds a lock until it is told to let go. */
+const holder = (filename: string, lock: "IMMEDIATE" | "READ") =>
   Effect.tap(
-    child("hold.ts", [filename, lock, ...(milliseconds === undefined ? [] : [String(milliseconds)])]),
+    child("hold.ts", [filename, lock]),
     ({ line }) => Effect.map(line, (line) => assert.strictEqual(line, "held"))
   )
 
@@ -46,7 +46,7 @@ describe("a write lock that another process holds", () => {
       const filename = yield* tempFile
       const { keyspace, sql, storage } = yield* store({ filename, lockTimeout: "20 seconds" })
       yield* keyspace.set("theme", "dark")
-      const other = yield* holder(filename, "IMMEDIATE", 3000)
+      const other = yield* holder(filename, "IMMEDIATE")
       const { result: writing, ticks } = yield* ticking(Effect.gen(function*() {
         const writing = yield* Effect.fork(Effect.all([
           keyspace.set("a", "x"),
@@ -59,8 +59,10 @@ describe("a write lock that another process holds", () => {
           Schedule.recurs(19)
         )
         assert.strictEqual(reads, 19)
+        yield* Effect.sleep("2 seconds")
         // The lock is still held: nobody could have written.
         assert.isTrue(Option.isNone(yield* Fiber.poll(writing)))
+        yield* other.send("release")
         assert.strictEqual(yield* other.line, "released")
         return writing
       }))

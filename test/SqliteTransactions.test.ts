@@ -243,6 +243,21 @@ describe("a transaction", () => {
         assert.deepStrictEqual(yield* held, ["b"])
       }))
 
+    it.scopedLive(`${name} that a statement itself rolled back fails, and nothing after that is written`, () =>
+      Effect.gen(function*() {
+        const { both, held, sql, transaction } = yield* prepared
+        yield* sql`CREATE TABLE once (id INTEGER PRIMARY KEY)`
+        yield* sql`INSERT INTO once (id) VALUES (1)`
+        yield* Effect.flip(transaction(Effect.gen(function*() {
+          yield* both("a")
+          yield* Effect.flip(sql`INSERT OR ROLLBACK INTO once (id) VALUES (1)`)
+          yield* Effect.ignore(both("b"))
+        })))
+        assert.deepStrictEqual(yield* held, [])
+        yield* transaction(both("c"))
+        assert.deepStrictEqual(yield* held, ["c"])
+      }))
+
     it.scopedLive(`${name} in which the database gets full fails as a whole, and works again when there is room`, () =>
       Effect.gen(function*() {
         const { both, held, keyspace, sql, transaction } = yield* prepared

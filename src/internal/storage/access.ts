@@ -60,7 +60,7 @@ export interface Engine<C, X> {
   readonly exclusive: <A, R, B, E>(
     self: (connection: C) => Effect.Effect<A, X, R>,
     settle: Settle<A, X, B, E, R>,
-    wait: Wait<E>
+    wait: () => Wait<E>
   ) => Effect.Effect<B, E, R>
   readonly begin: (connection: C) => Effect.Effect<void, X>
   readonly commit: (connection: C) => Effect.Effect<void, X>
@@ -236,11 +236,11 @@ export class Access<C, X> {
     done: (value: B) => Effect.Effect<A, E>,
     fail: (fault: Fault) => E
   ): Effect.Effect<A, E, R> {
-    const wait: Wait<E> = {
+    const wait = (): Wait<E> => ({
       onTimeout: () => fail(this.busy("other work on this connection")),
       restore,
       timeout: this.engine.lockTimeout
-    }
+    })
     if (level !== undefined) {
       return hold(
         level.gate,
@@ -345,11 +345,11 @@ export class Access<C, X> {
     const end = Effect.sync(() => {
       level.ended = true
     })
-    return hold(level.gate, () => end, { onFailure: Effect.failCause, onSuccess: () => Effect.void }, {
+    return hold(level.gate, () => end, { onFailure: Effect.failCause, onSuccess: () => Effect.void }, () => ({
       onTimeout: () => this.busy("a transaction nested in a fiber that outlives this one"),
       restore: identity,
       timeout: this.engine.lockTimeout
-    }).pipe(Effect.catchAll((fault) =>
+    })).pipe(Effect.catchAll((fault) =>
       Effect.zipRight(
         end,
         Effect.sync(() => {

@@ -104,11 +104,11 @@ const bareEngine = (
     enter: (context, { connection, depth }) =>
       Context.add(context, SqlClient.TransactionConnection, [connection, depth]),
     // The wait for the client's own permit is the client's: it can be interrupted and has no time-out.
-    exclusive: (self, settle, { restore }) =>
+    exclusive: (self, settle, wait) =>
       Effect.flatMap(Scope.make(), (scope) => {
         const close = Scope.close(scope, Exit.void)
         return Effect.matchCauseEffect(
-          Effect.flatMap(restore(Scope.extend(client.reserve, scope)), self),
+          Effect.flatMap(wait().restore(Scope.extend(client.reserve, scope)), self),
           {
             onFailure: (cause) => Effect.zipRight(close, settle.onFailure(cause)),
             onSuccess: (value) => Effect.zipRight(close, settle.onSuccess(value))

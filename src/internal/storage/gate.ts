@@ -103,11 +103,11 @@ export const hold = <A, E, R, B, E2>(
   gate: Gate,
   self: () => Effect.Effect<A, E, R>,
   settle: Settle<A, E, B, E2, R>,
-  wait: Wait<E2>
+  wait: () => Wait<E2>
 ): Effect.Effect<B, E2, R> =>
   gate.tryAcquire()
     ? holding(gate, self, settle)
-    : Effect.flatMap(acquire(gate, wait), () => holding(gate, self, settle))
+    : Effect.flatMap(acquire(gate, wait()), () => holding(gate, self, settle))
 
 const holding = <A, E, R, B, E2>(
   gate: Gate,
