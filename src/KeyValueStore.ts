@@ -41,21 +41,9 @@ export type Renamed = "Renamed" | "SourceMissing" | "TargetExists"
  * @since 0.1.0
  * @category models
  */
-export interface Range<K> {
+export interface Range<K> extends Omit<Storage.Range<K>, "prefix"> {
   /** Keys whose stored form begins with this. */
   readonly prefix?: string | undefined
-  /** Keys from this one on, inclusive. */
-  readonly from?: K | undefined
-  /** Keys before this one, exclusive. */
-  readonly to?: K | undefined
-  /** Keys up to this one, inclusive. */
-  readonly through?: K | undefined
-  /** Keys that come after this one in the direction of reading: where the last page ended. */
-  readonly after?: K | undefined
-  /** From the greatest key to the least. */
-  readonly reverse?: boolean | undefined
-  /** At most so many. */
-  readonly limit?: number | undefined
 }
 
 /**

@@ -150,6 +150,11 @@ describe("rule 8: tables of another version", () => {
 })
 
 describe("the sweeper", () => {
+  /** Enough turns of the event loop for all slices of one sweep. */
+  const turns = Effect.promise(async () => {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+  })
+
   for (
     const [name, layer] of [
       ["SQLite", Layer.provide(Storage.layer(), Sqlite.layer({ filename: ":memory:" }))],
@@ -166,9 +171,11 @@ describe("the sweeper", () => {
         yield* TestClock.adjust("59 seconds")
         assert.strictEqual(yield* keyspace.removeExpired({ limit: 1 }), 1)
         yield* TestClock.adjust("2 seconds")
+        yield* turns
         assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
         yield* keyspace.set("again", "v", 70_000)
         yield* TestClock.adjust("70 seconds")
+        yield* turns
         assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
         assert.strictEqual((yield* keyspace.stat()).entries, 1)
       }).pipe(Effect.provide(layer)))
@@ -190,9 +197,7 @@ describe("maintenance.compact", () => {
           yield* Sqlite.checkpoint
           const before = statSync(filename).size
           yield* TestClock.setTime(10)
-          const fiber = yield* Effect.fork(storage.maintenance.compact)
-          yield* TestClock.adjust("1 minute")
-          assert.strictEqual(yield* Fiber.join(fiber), 3000)
+          assert.strictEqual(yield* storage.maintenance.compact, 3000)
           yield* Sqlite.checkpoint
           return [before, statSync(filename).size] as const
         }).pipe(

@@ -12,7 +12,7 @@ import type { Change, Entry, Keyspace, Range, Stat, Value } from "../../Storage.
 import { InvalidKey, StorageError } from "../../StorageError.js"
 import { failing as failingAt, type Fault } from "./fault.js"
 import type { KeyKind } from "./keys.js"
-import { beyond, type Bounds, toBounds } from "./range.js"
+import { beyond, type Bounds, toBounds, toLimit } from "./range.js"
 
 /** @internal */
 export type Fail = (fault: Fault) => StorageError
@@ -171,7 +171,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
     keys: (range) => pages(range, (bounds) => driver.keys(bounds, failing("keys")), (key) => key, (key) => key.length),
     stat: (range) => withRange(unlimited(range), (bounds) => driver.stat(bounds, failing("stat"))),
     clear: (range) => withRange(unlimited(range), (bounds) => driver.clear(bounds, failing("clear"))),
-    removeExpired: ({ limit }) => driver.removeExpired(limit, failing("removeExpired"))
+    removeExpired: ({ limit }) => driver.removeExpired(toLimit(limit), failing("removeExpired"))
   }
 }
 

@@ -48,7 +48,12 @@ export const toBounds = <K>(kind: KeyKind<K>, range: Range<K>): Bounds<K> => {
   return { limit: toLimit(range.limit), lower, reverse, upper }
 }
 
-const toLimit = (limit: number | undefined): number =>
+/**
+ * A limit as a whole number that is not negative, or `Infinity`.
+ *
+ * @internal
+ */
+export const toLimit = (limit: number | undefined): number =>
   limit === undefined ? Infinity : Number.isNaN(limit) ? 0 : Math.max(0, Math.floor(limit))
 
 /**

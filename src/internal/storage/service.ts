@@ -11,7 +11,9 @@ import type * as Scope from "effect/Scope"
 import type { Keyspace, Options, Storage } from "../../Storage.js"
 import { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
+import { nextTurn } from "./compat.js"
 import { failing } from "./fault.js"
+import { toLimit } from "./range.js"
 
 /** @internal */
 export const makeService = <C, X>(engine: {
@@ -64,14 +66,15 @@ export const makeService = <C, X>(engine: {
         Effect.flatMap(keyspace.removeExpired({ limit: batchSize }), (removed) =>
           removed < batchSize
             ? Effect.succeed(total + removed)
-            : Effect.zipRight(Effect.sleep(pause), drain(keyspace, total + removed)))
+            : Effect.zipRight(nextTurn, drain(keyspace, total + removed)))
       return Effect.flatMap(
         all,
         (keyspaces) => Effect.reduce(keyspaces, 0, (total, keyspace) => drain(keyspace, total))
       )
     }
 
-    const { batchSize = 200, interval = "1 minute" } = engine.sweep === false ? {} : engine.sweep ?? {}
+    const { batchSize: wanted = 200, interval = "1 minute" } = engine.sweep === false ? {} : engine.sweep ?? {}
+    const batchSize = Math.max(1, toLimit(wanted))
     if (engine.sweep !== false) {
       const every = Duration.decode(interval)
       yield* sweep(batchSize).pipe(
@@ -105,8 +108,5 @@ export const makeService = <C, X>(engine: {
       }
     }
   })
-
-/** The pause between two slices of a sweep. */
-const pause = Duration.millis(1)
 
 const isLost = (error: unknown): boolean => error instanceof StorageError && error.reason === "Busy"

@@ -16,6 +16,7 @@ import type { Change, Entry, Options, Storage } from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
 import { accessOf } from "./client.js"
+import { nextTurn } from "./compat.js"
 import type { Dialect, Query, Table } from "./dialect.js"
 import { failing, Fault, otherKeys } from "./fault.js"
 import { bytesKeys, type KeyKind, textKeys } from "./keys.js"
@@ -177,7 +178,7 @@ const makeDriver = <K extends string | Uint8Array>(
           const loop = (count: number): Effect.Effect<number, SqlError> =>
             Effect.flatMap(execute(connection, query), (rows) => {
               const total = count + liveRows(rows, now(clock))
-              return rows.length < clearSlice ? Effect.succeed(total) : Effect.zipRight(Effect.yieldNow(), loop(total))
+              return rows.length < clearSlice ? Effect.succeed(total) : Effect.zipRight(nextTurn, loop(total))
             })
           return loop(0)
         },
@@ -304,7 +305,7 @@ export const makeSql = (
     /** Until none is free, or the database does not give any back. */
     const reclaim = (before: number): Effect.Effect<void, StorageError> =>
       Effect.flatMap(access.atomic(dialect.reclaim, (left) => left, failing("compact")), (left) =>
-        left === 0 || left >= before ? Effect.void : Effect.zipRight(Effect.yieldNow(), reclaim(left)))
+        left === 0 || left >= before ? Effect.void : Effect.zipRight(nextTurn, reclaim(left)))
 
     return yield* makeService({
       access,
