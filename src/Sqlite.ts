@@ -18,7 +18,6 @@ import type * as Scope from "effect/Scope"
 import * as client from "./internal/sqlite/client.js"
 import * as path from "./internal/sqlite/path.js"
 import { failing } from "./internal/storage/fault.js"
-import { classify } from "./internal/storage/sqlite.js"
 import type { StorageError } from "./StorageError.js"
 
 /**
@@ -27,7 +26,7 @@ import type { StorageError } from "./StorageError.js"
  * @since 0.1.0
  * @category models
  */
-export type JournalMode = "WAL" | "DELETE" | "TRUNCATE" | "PERSIST" | "MEMORY" | "OFF"
+export type JournalMode = "WAL" | "DELETE" | "TRUNCATE" | "PERSIST" | "MEMORY"
 
 /**
  * What is waited for until it is on the disk: `PRAGMA synchronous`.
@@ -57,7 +56,7 @@ export interface Options {
   readonly filename: string
   /**
    * How changes are made safe. `WAL` (the default) lets other processes read while one writes; every mode survives a
-   * crash of the process except `MEMORY` and `OFF`.
+   * crash of the process except `MEMORY`.
    */
   readonly journalMode?: JournalMode | undefined
   /**
@@ -162,7 +161,7 @@ export const layerConfig = (
 ): Layer.Layer<SqlClient.SqlClient | SqliteClient.SqliteClient, StorageError | ConfigError> =>
   Layer.scopedContext(Effect.map(Effect.flatMap(Config.unwrap(config), make), context))
 
-const mapError = (method: string) => (error: SqlError): StorageError => failing(method)(classify(error.cause, error))
+const mapError = (method: string) => (error: SqlError): StorageError => failing(method)(client.toFault(error))
 
 const statement = (method: string, text: string) =>
   Effect.flatMap(

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Exit, FastCheck as fc, Option, Schema } from "effect"
 import { Codec } from "effect-kv"
 
@@ -24,7 +25,7 @@ describe("Codec.json", () => {
       // What has no well-formed text is refused; the rest comes back. JSON has one zero.
       if (Exit.isFailure(exit)) {
         assert.isFalse(JSON.stringify(value).isWellFormed() && !/\\ud[89a-f]/.test(JSON.stringify(value)))
-      } else assert.deepStrictEqual(exit.value, value === undefined ? undefined : JSON.parse(JSON.stringify(value)))
+      } else deepStrictEqual(exit.value, value === undefined ? undefined : JSON.parse(JSON.stringify(value)))
     })))
 
   it.effect("refuses what JSON cannot hold", () =>
@@ -51,7 +52,7 @@ describe("Codec.json", () => {
         stored,
         "{\"at\":\"1970-01-01T00:00:00.000Z\",\"big\":\"1180591620717411303424\",\"some\":{\"_tag\":\"Some\",\"value\":\"x\"}}"
       )
-      assert.deepStrictEqual(yield* codec.decode(stored, at), value)
+      deepStrictEqual(yield* codec.decode(stored, at), value)
       assert.isTrue(codec.equivalence(value, { ...value, at: new Date(0) }))
       assert.isFalse(codec.equivalence(value, { ...value, some: Option.none() }))
     }))
@@ -60,7 +61,7 @@ describe("Codec.json", () => {
     Effect.gen(function*() {
       const decoded = yield* json.decode("{\"__proto__\":{\"polluted\":true}}", at)
       assert.isUndefined(Reflect.get({}, "polluted"))
-      assert.deepStrictEqual(Object.keys(decoded as object), ["__proto__"])
+      deepStrictEqual(Object.keys(decoded as object), ["__proto__"])
     }))
 
   it.effect("is done at once for a synchronous schema", () =>
@@ -83,7 +84,7 @@ describe("Codec.text, bytes and raw", () => {
         ]
       ) {
         const exit = Effect.runSyncExit<unknown, unknown>(round())
-        assert.deepStrictEqual(exit._tag === "Success" ? exit.value : "refused", text.isWellFormed() ? text : "refused")
+        deepStrictEqual(exit._tag === "Success" ? exit.value : "refused", text.isWellFormed() ? text : "refused")
       }
     })))
 

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs/promises"
@@ -47,7 +48,7 @@ describe("examples", () => {
   it.live("each has a test", () =>
     Effect.gen(function*() {
       const names = yield* Effect.promise(() => fs.readdir(path.join(root, "examples")))
-      assert.deepStrictEqual(
+      deepStrictEqual(
         names.filter((name) => name.endsWith(".ts")).sort(),
         [
           ...Object.keys(lines),

@@ -1,5 +1,6 @@
 /** What a user's program loads, and the namespaces it finds. */
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import * as EffectKv from "effect-kv"
 import { execFileSync } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
@@ -10,7 +11,7 @@ const root = path.join(import.meta.dirname, "..")
 describe("the package", () => {
   it("exports every public module by its name", () => {
     const modules = readdirSync(path.join(root, "src")).filter((file) => file.endsWith(".ts") && file !== "index.ts")
-    assert.deepStrictEqual(Object.keys(EffectKv).sort(), modules.map((file) => file.slice(0, -3)).sort())
+    deepStrictEqual(Object.keys(EffectKv).sort(), modules.map((file) => file.slice(0, -3)).sort())
   })
 
   it("loads no driver for a store in memory", () => {
@@ -34,6 +35,6 @@ describe("the package", () => {
     const importing = files.filter((file) =>
       readFileSync(path.join(root, "src", file), "utf8").includes("from \"@effect/sql-sqlite-node")
     )
-    assert.deepStrictEqual(importing.sort(), ["Sqlite.ts", "internal/sqlite/client.ts"])
+    deepStrictEqual(importing.sort(), ["Sqlite.ts", "internal/sqlite/client.ts"])
   })
 })

@@ -2,6 +2,7 @@ import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import Database from "better-sqlite3"
 import {
   Config,
@@ -77,7 +78,7 @@ describe("Sqlite options", () => {
         assert.strictEqual(yield* read(sql, "journal_mode"), journalMode.toLowerCase())
         const keyspace = yield* storage.keyspace("settings")
         yield* storage.transaction(keyspace.set("theme", "dark"))
-        assert.deepStrictEqual(yield* keysOf(keyspace), ["theme"])
+        deepStrictEqual(yield* keysOf(keyspace), ["theme"])
       }))
   }
 
@@ -157,7 +158,7 @@ describe("Sqlite options", () => {
           db.close()
           return tables
         })
-        assert.deepStrictEqual(tables, [])
+        deepStrictEqual(tables, [])
       }
     }))
 
@@ -398,7 +399,7 @@ describe("closing Sqlite", () => {
       const filename = yield* tempFile
       yield* filled({ filename, optimizeOnClose: false })
       assert.strictEqual(walSize(filename), 0)
-      assert.deepStrictEqual(yield* statistics(filename), [])
+      deepStrictEqual(yield* statistics(filename), [])
     }))
 
   it.scopedLive("waits for a transaction that is under way", () =>
@@ -422,7 +423,7 @@ describe("closing Sqlite", () => {
       yield* Fiber.join(fiber)
       yield* Fiber.join(closing)
       const again = yield* open({ filename })
-      assert.deepStrictEqual(yield* keysOf(yield* again.storage.keyspace("settings")), ["size", "theme"])
+      deepStrictEqual(yield* keysOf(yield* again.storage.keyspace("settings")), ["size", "theme"])
     }))
 
   it.scopedLive("does not wait for ever for a transaction that does not end", () =>
@@ -456,7 +457,7 @@ describe("closing Sqlite", () => {
       }
       assert.isAbove(told.length, 0)
       const again = yield* open({ filename })
-      assert.deepStrictEqual(yield* keysOf(yield* again.storage.keyspace("settings")), told.sort())
+      deepStrictEqual(yield* keysOf(yield* again.storage.keyspace("settings")), told.sort())
     }))
 
   it.scopedLive("everything that is used afterwards fails as Closed, and nothing dies", () =>
@@ -520,7 +521,7 @@ describe("closing Sqlite", () => {
       for (const [name, use] of Object.entries<Effect.Effect<unknown, unknown, SqliteClient.SqliteClient>>(uses)) {
         reasons[name] = yield* reasonOf(Effect.provideService(use, SqliteClient.SqliteClient, sql))
       }
-      assert.deepStrictEqual(reasons, {
+      deepStrictEqual(reasons, {
         backup: "Closed",
         checkpoint: "Closed",
         integrityCheck: "Closed",
@@ -586,14 +587,14 @@ describe("Sqlite maintenance", () => {
       assert.instanceOf(error, StorageError.StorageError)
       assert.strictEqual(error.method, "vacuum")
       assert.include(error.message, "cannot VACUUM from within a transaction")
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["theme"])
+      deepStrictEqual(yield* keysOf(keyspace), ["theme"])
     }))
 
   it.scopedLive("integrityCheck finds nothing wrong with a good file", () =>
     Effect.gen(function*() {
       const { keyspace, provide } = yield* opened
       yield* keyspace.setMany(large)
-      assert.deepStrictEqual(yield* Sqlite.integrityCheck.pipe(provide), [])
+      deepStrictEqual(yield* Sqlite.integrityCheck.pipe(provide), [])
     }))
 
   it.scopedLive("integrityCheck tells what is wrong with a damaged file", () =>
@@ -671,6 +672,6 @@ describe("Sqlite maintenance", () => {
         assert.strictEqual(error.reason, "Unavailable", error.message)
       }
       yield* keyspace.set("theme", "dark")
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["theme"])
+      deepStrictEqual(yield* keysOf(keyspace), ["theme"])
     }))
 })

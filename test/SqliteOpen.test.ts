@@ -1,4 +1,5 @@
 import { assert, describe, it, layer } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Cause, Context, Effect, Exit, Fiber, Layer, Option } from "effect"
 import type { Sqlite } from "effect-kv"
 import { StorageError } from "effect-kv"
@@ -100,7 +101,7 @@ describe("opening what is no good database", () => {
         assert.strictEqual((yield* failure({ filename })).reason, "Unavailable")
         assert.strictEqual((yield* failure({ filename, readonly: true })).reason, "Unavailable")
       }
-      assert.deepStrictEqual(fs.readdirSync(folder), [])
+      deepStrictEqual(fs.readdirSync(folder), [])
     }))
 })
 
@@ -113,7 +114,7 @@ describe("opening for reading", () => {
         assert.strictEqual(error.reason, "Unavailable")
         assert.include(error.message, filename)
       }
-      assert.deepStrictEqual(fs.readdirSync(folder), [])
+      deepStrictEqual(fs.readdirSync(folder), [])
     }))
 
   for (const journalMode of ["WAL", "DELETE"] as const) {
@@ -252,7 +253,7 @@ describe.skipIf(!reachable)("opening without the rights for it", () => {
         assert.notStrictEqual(user, 0)
         const { filename } = yield* prepared()
         const outcome = yield* attempt({ filename })
-        assert.deepStrictEqual(outcome, { message: "", open: "ok", read: "ok", write: "ok" })
+        deepStrictEqual(outcome, { message: "", open: "ok", read: "ok", write: "ok" })
       }))
 
     it.scoped("a file that may not be read is Permission", () =>
@@ -295,7 +296,7 @@ describe.skipIf(!reachable)("opening without the rights for it", () => {
           const { filename } = yield* prepared({ journalMode })
           yield* owned(filename, 0o444)
           const outcome = yield* attempt({ filename, readonly: true })
-          assert.deepStrictEqual(outcome, { message: "", open: "ok", read: "ok", write: "ReadOnly" })
+          deepStrictEqual(outcome, { message: "", open: "ok", read: "ok", write: "ReadOnly" })
         }))
     }
 
@@ -315,7 +316,7 @@ describe.skipIf(!reachable)("opening without the rights for it", () => {
         const { filename, folder } = yield* prepared({ journalMode: "DELETE" })
         yield* owned(folder, 0o555)
         const outcome = yield* attempt({ filename, readonly: true })
-        assert.deepStrictEqual(outcome, { message: "", open: "ok", read: "ok", write: "ReadOnly" })
+        deepStrictEqual(outcome, { message: "", open: "ok", read: "ok", write: "ReadOnly" })
       }))
 
     it.scoped("a new file in a read-only folder, and a folder that cannot be made, are Permission", () =>
@@ -327,7 +328,7 @@ describe.skipIf(!reachable)("opening without the rights for it", () => {
           const outcome = yield* attempt({ filename: path.join(folder, name) })
           assert.strictEqual(outcome.open, "Permission", JSON.stringify(outcome))
         }
-        assert.deepStrictEqual(fs.readdirSync(folder), ["data.db"])
+        deepStrictEqual(fs.readdirSync(folder), ["data.db"])
       }))
   })
 })

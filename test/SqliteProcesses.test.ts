@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Fiber, Option, Schedule } from "effect"
 import type { Sqlite } from "effect-kv"
 import { StorageError } from "effect-kv"
@@ -70,7 +71,7 @@ describe("a write lock that another process holds", () => {
       assert.isAbove(ticks.count, 30)
       assert.isBelow(ticks.longest, 1000)
       yield* Fiber.join(writing)
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a", "b", "c", "theme"])
+      deepStrictEqual(yield* keysOf(keyspace), ["a", "b", "c", "theme"])
       assert.lengthOf(yield* sql`SELECT message FROM log`, 2)
     }))
 
@@ -86,7 +87,7 @@ describe("a write lock that another process holds", () => {
         set: reasonOf(keyspace.set("a", "x")),
         transaction: reasonOf(storage.transaction(keyspace.set("a", "x")))
       }))
-      assert.deepStrictEqual(reasons, { modify: "Busy", newKeyspace: "Busy", set: "Busy", transaction: "Busy" })
+      deepStrictEqual(reasons, { modify: "Busy", newKeyspace: "Busy", set: "Busy", transaction: "Busy" })
       assert.strictEqual((yield* Effect.flip(sql`INSERT INTO log (message) VALUES ('a')`))._tag, "SqlError")
       yield* other.send("release")
       assert.strictEqual(yield* other.line, "released")
@@ -94,7 +95,7 @@ describe("a write lock that another process holds", () => {
       yield* sql`INSERT INTO log (message) VALUES ('b')`
       yield* Effect.flatMap(storage.keyspace("other"), (other) => other.set("b", "x"))
       yield* storage.transaction(keyspace.set("c", "x"))
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["b", "c", "theme"])
+      deepStrictEqual(yield* keysOf(keyspace), ["b", "c", "theme"])
     }))
 
   it.scopedLive("does not keep a writer that is interrupted", () =>
@@ -112,7 +113,7 @@ describe("a write lock that another process holds", () => {
       yield* other.send("release")
       assert.strictEqual(yield* other.line, "released")
       yield* keyspace.set("b", "x")
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["b"])
+      deepStrictEqual(yield* keysOf(keyspace), ["b"])
     }))
 
   it.scopedLive("a reader that keeps a commit waiting, without WAL, blocks no event loop either", () =>
@@ -133,7 +134,7 @@ describe("a write lock that another process holds", () => {
       }))
       assert.isAbove(ticks.count, 3)
       yield* Fiber.join(writing)
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a", "b"])
+      deepStrictEqual(yield* keysOf(keyspace), ["a", "b"])
     }))
 })
 
@@ -152,7 +153,7 @@ describe("many processes", () => {
         assert.isFalse(fs.existsSync(filename))
         for (const { send } of processes) yield* send("go")
         const results = yield* Effect.forEach(processes, ({ line }) => line)
-        assert.deepStrictEqual(results, Array.from(results, () => "done"))
+        deepStrictEqual(results, Array.from(results, () => "done"))
         const { storage } = yield* open({ filename })
         for (const name of ["first", "second"]) {
           const keyspace = yield* storage.keyspace(name)

@@ -1,6 +1,7 @@
 import * as SqlClient from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Cause, Context, Deferred, Effect, Exit, Fiber, FiberId, Layer, Option, Random, Scope } from "effect"
 import { Storage, StorageError } from "effect-kv"
 import { keysOf, open, tempFile } from "./support.js"
@@ -54,7 +55,7 @@ describe("a transaction", () => {
       /** What the store and the table hold; both must be the same. */
       const held = Effect.gen(function*() {
         const keys = yield* keysOf(opened.keyspace)
-        assert.deepStrictEqual(yield* messages(opened.sql), keys)
+        deepStrictEqual(yield* messages(opened.sql), keys)
         return keys
       })
       return { ...opened, both, held, transaction }
@@ -64,20 +65,20 @@ describe("a transaction", () => {
       Effect.gen(function*() {
         const { both, held, transaction } = yield* prepared
         assert.strictEqual(yield* transaction(Effect.as(both("a"), 42)), 42)
-        assert.deepStrictEqual(yield* held, ["a"])
+        deepStrictEqual(yield* held, ["a"])
       }))
 
     it.scopedLive(`${name} sees its own writes`, () =>
       Effect.gen(function*() {
         const { both, held, transaction } = yield* prepared
-        assert.deepStrictEqual(yield* transaction(Effect.zipRight(both("a"), held)), ["a"])
+        deepStrictEqual(yield* transaction(Effect.zipRight(both("a"), held)), ["a"])
       }))
 
     it.scopedLive(`${name} rolls back when it fails, and passes the failure on`, () =>
       Effect.gen(function*() {
         const { both, held, transaction } = yield* prepared
         assert.strictEqual(yield* Effect.flip(transaction(Effect.zipRight(both("a"), Effect.fail("undo")))), "undo")
-        assert.deepStrictEqual(yield* held, [])
+        deepStrictEqual(yield* held, [])
       }))
 
     it.scopedLive(`${name} rolls back when it dies, and passes the defect on`, () =>
@@ -85,7 +86,7 @@ describe("a transaction", () => {
         const { both, held, transaction } = yield* prepared
         const exit = yield* Effect.exit(transaction(Effect.zipRight(both("a"), Effect.die("bug"))))
         assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
-        assert.deepStrictEqual(yield* held, [])
+        deepStrictEqual(yield* held, [])
       }))
 
     it.scopedLive(`${name} rolls back when the body throws before it is an effect`, () =>
@@ -95,7 +96,7 @@ describe("a transaction", () => {
           throw new Error("bug")
         })))
         assert.isTrue(Exit.isFailure(exit) && Cause.isDie(exit.cause))
-        assert.deepStrictEqual(yield* held, [])
+        deepStrictEqual(yield* held, [])
       }))
 
     it.scopedLive(`${name} rolls back when it is interrupted`, () =>
@@ -109,9 +110,9 @@ describe("a transaction", () => {
         )
         yield* Deferred.await(written)
         assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(fiber)))
-        assert.deepStrictEqual(yield* held, [])
+        deepStrictEqual(yield* held, [])
         yield* transaction(both("b"))
-        assert.deepStrictEqual(yield* held, ["b"])
+        deepStrictEqual(yield* held, ["b"])
       }))
 
     for (const [inner, nested] of Object.entries(kinds)) {
@@ -130,9 +131,9 @@ describe("a transaction", () => {
               Effect.zipRight(both("d"), Effect.ignore(savepoint(Effect.zipRight(both("e"), Effect.fail(0)))))
             )
           }))
-          assert.deepStrictEqual(yield* held, ["a", "d"])
+          deepStrictEqual(yield* held, ["a", "d"])
           yield* Effect.flip(transaction(Effect.zipRight(savepoint(both("f")), Effect.fail("undo"))))
-          assert.deepStrictEqual(yield* held, ["a", "d"])
+          deepStrictEqual(yield* held, ["a", "d"])
         }))
     }
 
@@ -149,8 +150,8 @@ describe("a transaction", () => {
         const exits = yield* transaction(
           Effect.all(["bad", "good", "well"].map((key) => Effect.exit(sibling(key))), { concurrency: "unbounded" })
         )
-        assert.deepStrictEqual(exits.map(Exit.isSuccess), [false, true, true])
-        assert.deepStrictEqual(yield* held, ["good 1", "good 2", "well 1", "well 2"])
+        deepStrictEqual(exits.map(Exit.isSuccess), [false, true, true])
+        deepStrictEqual(yield* held, ["good 1", "good 2", "well 1", "well 2"])
       }))
 
     it.scopedLive(`a fiber that outlives ${name} fails as Closed, and what it wanted to write is not there`, () =>
@@ -180,7 +181,7 @@ describe("a transaction", () => {
           ))
           yield* over.open
           const { sql: sqlError, sqlNested, ...reasons } = yield* Fiber.join(yield* Deferred.await(fiber))
-          assert.deepStrictEqual(reasons, {
+          deepStrictEqual(reasons, {
             get: "Closed",
             nested: "Closed",
             open: "Closed",
@@ -191,7 +192,7 @@ describe("a transaction", () => {
           assert.instanceOf(sqlNested, SqlError)
           yield* over.close
         }
-        assert.deepStrictEqual(yield* held, [])
+        deepStrictEqual(yield* held, [])
       }))
 
     it.scopedLive(`what 50 fibers were told is written survives ${name}s that are rolled back meanwhile`, () =>
@@ -226,8 +227,8 @@ describe("a transaction", () => {
         assert.lengthOf(told, 300)
         const again = yield* open({ filename })
         const keys = yield* keysOf(yield* again.storage.keyspace("settings"))
-        assert.deepStrictEqual(keys, told.sort())
-        assert.deepStrictEqual(yield* messages(again.sql), [])
+        deepStrictEqual(keys, told.sort())
+        deepStrictEqual(yield* messages(again.sql), [])
       }).pipe(finely))
 
     it.scopedLive(`${name} whose COMMIT fails is an error, leaves nothing, and the connection goes on`, () =>
@@ -238,9 +239,9 @@ describe("a transaction", () => {
         const broken = transaction(Effect.zipRight(both("a"), sql`INSERT INTO child (parent) VALUES (1)`))
         const error = yield* Effect.flip(broken)
         assert.include(["StorageError", "SqlError"], error._tag)
-        assert.deepStrictEqual(yield* held, [])
+        deepStrictEqual(yield* held, [])
         yield* transaction(both("b"))
-        assert.deepStrictEqual(yield* held, ["b"])
+        deepStrictEqual(yield* held, ["b"])
       }))
 
     it.scopedLive(`${name} that a statement itself rolled back fails, and nothing after that is written`, () =>
@@ -253,9 +254,9 @@ describe("a transaction", () => {
           yield* Effect.flip(sql`INSERT OR ROLLBACK INTO once (id) VALUES (1)`)
           yield* Effect.ignore(both("b"))
         })))
-        assert.deepStrictEqual(yield* held, [])
+        deepStrictEqual(yield* held, [])
         yield* transaction(both("c"))
-        assert.deepStrictEqual(yield* held, ["c"])
+        deepStrictEqual(yield* held, ["c"])
       }))
 
     it.scopedLive(`${name} in which the database gets full fails as a whole, and works again when there is room`, () =>
@@ -273,19 +274,19 @@ describe("a transaction", () => {
           yield* Effect.ignore(both("b"))
         })
         const error = yield* Effect.flip(transaction(body))
-        assert.deepStrictEqual(reasons, ["Full"])
+        deepStrictEqual(reasons, ["Full"])
         if (error instanceof StorageError.StorageError) assert.strictEqual(error.reason, "Full")
         else assert.instanceOf(error, SqlError)
-        assert.deepStrictEqual(yield* held, ["before"])
+        deepStrictEqual(yield* held, ["before"])
         // Alone, and among several writers of one turn.
         assert.strictEqual(yield* reasonOf(keyspace.set("large", large)), "Full")
         yield* Effect.all([keyspace.set("1", large), keyspace.set("2", large)].map(Effect.exit), { concurrency: 2 })
-        assert.deepStrictEqual(yield* held, ["before"])
+        deepStrictEqual(yield* held, ["before"])
         yield* sql.unsafe("PRAGMA max_page_count = 100000")
         yield* transaction(both("after"))
         yield* keyspace.set("large", large)
         yield* log(sql, "large")
-        assert.deepStrictEqual(yield* held, ["after", "before", "large"])
+        deepStrictEqual(yield* held, ["after", "before", "large"])
       }))
   }
 
@@ -307,7 +308,7 @@ describe("a transaction", () => {
       assert.isTrue(Option.isNone(yield* Fiber.poll(readers)))
       yield* leave.open
       yield* Fiber.join(fiber)
-      assert.deepStrictEqual(yield* Fiber.join(readers), [["a", "b"], ["a"]])
+      deepStrictEqual(yield* Fiber.join(readers), [["a", "b"], ["a"]])
     }))
 
   it.scopedLive("has the fibers that it starts itself write in it", () =>
@@ -315,9 +316,9 @@ describe("a transaction", () => {
       const { keyspace, storage } = yield* opened
       const write = Effect.forEach(["a", "b", "c"], (key) => keyspace.set(key, "x"), { concurrency: "unbounded" })
       yield* Effect.flip(storage.transaction(Effect.zipRight(write, Effect.fail("undo"))))
-      assert.deepStrictEqual(yield* keysOf(keyspace), [])
+      deepStrictEqual(yield* keysOf(keyspace), [])
       yield* storage.transaction(write)
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a", "b", "c"])
+      deepStrictEqual(yield* keysOf(keyspace), ["a", "b", "c"])
     }))
 })
 
@@ -332,8 +333,8 @@ describe("several clients and Storages", () => {
         yield* first.storage.transaction(first.keyspace.setMany([{ expiresAt: undefined, key: "more", value: "x" }]))
         return yield* Effect.fail("undo")
       })))
-      assert.deepStrictEqual(yield* keysOf(first.keyspace), ["more", "ours"])
-      assert.deepStrictEqual(yield* keysOf(second.keyspace), [])
+      deepStrictEqual(yield* keysOf(first.keyspace), ["more", "ours"])
+      deepStrictEqual(yield* keysOf(second.keyspace), [])
     }))
 
   it.scopedLive("transactions of two clients nest in each other, each with its own outcome", () =>
@@ -348,8 +349,8 @@ describe("several clients and Storages", () => {
           return yield* Effect.fail("undo")
         })))
       }))
-      assert.deepStrictEqual(yield* keysOf(first.keyspace), [])
-      assert.deepStrictEqual(yield* keysOf(second.keyspace), ["a", "c"])
+      deepStrictEqual(yield* keysOf(first.keyspace), [])
+      deepStrictEqual(yield* keysOf(second.keyspace), ["a", "c"])
     }))
 
   it.scopedLive("two Storages on one client share its gate and its transactions", () =>
@@ -363,7 +364,7 @@ describe("several clients and Storages", () => {
       yield* Effect.flip(
         storage.transaction(Effect.zipRight(other.transaction(theirs.set("undone", "x")), Effect.fail("undo")))
       )
-      assert.deepStrictEqual(yield* keysOf(keyspace), [])
+      deepStrictEqual(yield* keysOf(keyspace), [])
       const entered = yield* Effect.makeLatch()
       const leave = yield* Effect.makeLatch()
       const fiber = yield* Effect.fork(Effect.flip(storage.transaction(
@@ -376,7 +377,7 @@ describe("several clients and Storages", () => {
       yield* leave.open
       yield* Fiber.join(fiber)
       yield* Fiber.join(writing)
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["kept"])
+      deepStrictEqual(yield* keysOf(keyspace), ["kept"])
     }))
 })
 
@@ -387,17 +388,17 @@ describe("keyspaces and reserved connections", () => {
       yield* Effect.flip(storage.transaction(Effect.gen(function*() {
         const keyspace = yield* storage.keyspace("new")
         yield* keyspace.set("a", "x")
-        assert.deepStrictEqual(yield* keysOf(keyspace), ["a"])
+        deepStrictEqual(yield* keysOf(keyspace), ["a"])
         return yield* Effect.fail("undo")
       })))
       // Takes the place in the catalog that the other would have had.
       const other = yield* storage.keyspace("other")
       const keyspace = yield* storage.keyspace("new")
-      assert.deepStrictEqual(yield* keysOf(keyspace), [])
+      deepStrictEqual(yield* keysOf(keyspace), [])
       yield* keyspace.set("b", "x")
       yield* other.set("c", "x")
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["b"])
-      assert.deepStrictEqual(yield* keysOf(other), ["c"])
+      deepStrictEqual(yield* keysOf(keyspace), ["b"])
+      deepStrictEqual(yield* keysOf(other), ["c"])
     }))
 
   it.scopedLive("a keyspace that was rolled back is not another one of a similar name", () =>
@@ -410,7 +411,7 @@ describe("keyspaces and reserved connections", () => {
       })))
       const other = yield* storage.keyspace("SIMILAR")
       yield* Effect.ignore((yield* Deferred.await(leaked)).set("a", "x"))
-      assert.deepStrictEqual(yield* keysOf(other), [])
+      deepStrictEqual(yield* keysOf(other), [])
     }))
 
   it.scopedLive("sql.reserve keeps everybody else waiting for as long as its scope lives", () =>
@@ -428,8 +429,8 @@ describe("keyspaces and reserved connections", () => {
       yield* connection.executeUnprepared("ROLLBACK", [], undefined)
       yield* Scope.close(scope, Exit.void)
       yield* Fiber.join(writing)
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a", "b"])
-      assert.deepStrictEqual(yield* messages(sql), ["a"])
+      deepStrictEqual(yield* keysOf(keyspace), ["a", "b"])
+      deepStrictEqual(yield* messages(sql), ["a"])
     }))
 
   it.scopedLive("sql.reserve in a transaction keeps that transaction's other fibers waiting", () =>
@@ -446,8 +447,8 @@ describe("keyspaces and reserved connections", () => {
         }))
         yield* Fiber.join(writing)
       }))
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a"])
-      assert.deepStrictEqual(yield* messages(sql), ["in it"])
+      deepStrictEqual(yield* keysOf(keyspace), ["a"])
+      deepStrictEqual(yield* messages(sql), ["in it"])
     }))
 })
 
@@ -472,8 +473,8 @@ describe("several writers of one turn", () => {
         ["a", "b", "bad", "c"].map((key) => Effect.exit(keyspace.set(key, "x"))),
         { concurrency: "unbounded" }
       )
-      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, true, false, true])
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a", "b", "c", "first"])
+      deepStrictEqual(exits.map(Exit.isSuccess), [true, true, false, true])
+      deepStrictEqual(yield* keysOf(keyspace), ["a", "b", "c", "first"])
     }))
 
   it.scopedLive("a setMany that fails leaves nothing, alone and among other writers", () =>
@@ -482,13 +483,13 @@ describe("several writers of one turn", () => {
       // Five rows are one statement, the sixth is another.
       const failing = keyspace.setMany(many("1", "2", "3", "4", "5", "bad"))
       yield* Effect.flip(failing)
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["first"])
+      deepStrictEqual(yield* keysOf(keyspace), ["first"])
       const exits = yield* Effect.all(
         [keyspace.set("a", "x"), failing, keyspace.set("b", "x")].map(Effect.exit),
         { concurrency: "unbounded" }
       )
-      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true])
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a", "b", "first"])
+      deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true])
+      deepStrictEqual(yield* keysOf(keyspace), ["a", "b", "first"])
     }))
 
   it.scopedLive("a modify whose function throws dies alone", () =>
@@ -501,9 +502,9 @@ describe("several writers of one turn", () => {
         [keyspace.set("a", "x"), throwing, keyspace.set("b", "x")].map(Effect.exit),
         { concurrency: "unbounded" }
       )
-      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true])
+      deepStrictEqual(exits.map(Exit.isSuccess), [true, false, true])
       assert.isTrue(Exit.isFailure(exits[1]!) && Cause.isDie(exits[1].cause))
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a", "b"])
+      deepStrictEqual(yield* keysOf(keyspace), ["a", "b"])
     }))
 })
 
@@ -609,6 +610,6 @@ describe("interruption", () => {
       yield* Fiber.join(holder)
       yield* Fiber.join(waiting[0]!)
       yield* Fiber.join(waiting[2]!)
-      assert.deepStrictEqual(yield* keysOf(keyspace), ["a", "c"])
+      deepStrictEqual(yield* keysOf(keyspace), ["a", "c"])
     }))
 })

@@ -2,6 +2,7 @@
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Fiber, Layer, Option, TestClock } from "effect"
 import { Sqlite, Storage } from "effect-kv"
 import { statSync } from "node:fs"
@@ -33,7 +34,7 @@ for (const [name, layer] of [["a bare client", bare], ["the client of Sqlite.lay
         })
         assert.strictEqual(yield* Effect.flip(client.withTransaction(Effect.zipRight(both, Effect.fail("no")))), "no")
         assert.strictEqual((yield* keyspace.stat()).entries, 0)
-        assert.deepStrictEqual(yield* client`SELECT n FROM mine`, [])
+        deepStrictEqual(yield* client`SELECT n FROM mine`, [])
         assert.strictEqual((yield* client.withTransaction(both)).entries, 3)
         assert.strictEqual((yield* keyspace.stat()).entries, 3)
         assert.strictEqual((yield* client`SELECT n FROM mine`).length, 1)
@@ -47,7 +48,7 @@ for (const [name, layer] of [["a bare client", bare], ["the client of Sqlite.lay
         yield* client`CREATE TABLE mine (n INTEGER)`
         const write = Effect.zipRight(client`INSERT INTO mine (n) VALUES (1)`, keyspace.set("k", "v"))
         yield* Effect.flip(storage.transaction(Effect.zipRight(write, Effect.fail("no"))))
-        assert.deepStrictEqual(yield* client`SELECT n FROM mine`, [])
+        deepStrictEqual(yield* client`SELECT n FROM mine`, [])
         yield* client.withTransaction(Effect.gen(function*() {
           yield* keyspace.set("outer", "v")
           yield* Effect.ignore(storage.transaction(Effect.zipRight(write, Effect.fail("no"))))
@@ -112,9 +113,9 @@ for (const [name, layer] of [["a bare client", bare], ["the client of Sqlite.lay
       Effect.gen(function*() {
         const client = yield* sql
         const check = Effect.gen(function*() {
-          assert.deepStrictEqual(yield* client`SELECT 1 AS n, 2 AS m`.values, [[1, 2]])
-          assert.deepStrictEqual(yield* client`SELECT 1 AS n`.unprepared, [{ n: 1 }])
-          assert.deepStrictEqual(yield* client`SELECT 1 AS n`.raw, [{ n: 1 }])
+          deepStrictEqual(yield* client`SELECT 1 AS n, 2 AS m`.values, [[1, 2]])
+          deepStrictEqual(yield* client`SELECT 1 AS n`.unprepared, [{ n: 1 }])
+          deepStrictEqual(yield* client`SELECT 1 AS n`.raw, [{ n: 1 }])
         })
         yield* check
         yield* client.withTransaction(check)

@@ -1,5 +1,6 @@
 /** What a KeyValueStore promises, on any engine. */
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Context, Effect, Equal, Exit, Fiber, Layer, Option, ParseResult, Schema, Stream } from "effect"
 import { Codec, KeyValueStore, Storage, StorageError } from "effect-kv"
 import type { Engine } from "../engines.js"
@@ -65,17 +66,17 @@ export const suite = ({ layer, name }: Engine) =>
         "get, getOrFail, has, set, remove",
         Effect.gen(function*() {
           const users = yield* Users
-          assert.deepStrictEqual(yield* users.get("ada"), Option.none())
+          deepStrictEqual(yield* users.get("ada"), Option.none())
           assert.isFalse(yield* users.has("ada"))
           const missing = yield* Effect.flip(users.getOrFail("ada"))
           assert(missing instanceof StorageError.KeyNotFound)
           assert.strictEqual(missing.message, "there is no key \"ada\" in keyspace \"users\"")
           yield* users.set("ada", ada)
-          assert.deepStrictEqual(yield* users.get("ada"), Option.some(ada))
-          assert.deepStrictEqual(yield* users.getOrFail("ada"), ada)
+          deepStrictEqual(yield* users.get("ada"), Option.some(ada))
+          deepStrictEqual(yield* users.getOrFail("ada"), ada)
           assert.isTrue(yield* users.has("ada"))
           yield* users.set("ada", alan)
-          assert.deepStrictEqual(yield* users.getOrFail("ada"), alan)
+          deepStrictEqual(yield* users.getOrFail("ada"), alan)
           assert.isTrue(yield* users.remove("ada"))
           assert.isFalse(yield* users.remove("ada"))
         })
@@ -99,7 +100,7 @@ export const suite = ({ layer, name }: Engine) =>
             assert.isTrue(yield* odd.has("k"))
             const got = yield* odd.get("k")
             // JSON has one zero.
-            assert.deepStrictEqual(got, Option.some(Object.is(value, -0) ? 0 : value))
+            deepStrictEqual(got, Option.some(Object.is(value, -0) ? 0 : value))
           }
         })
       )
@@ -109,15 +110,15 @@ export const suite = ({ layer, name }: Engine) =>
         Effect.gen(function*() {
           const users = yield* Users
           yield* users.setMany([["ada", ada], ["alan", alan]])
-          assert.deepStrictEqual(yield* users.getMany(["alan", "x", "ada", "alan"]), [
+          deepStrictEqual(yield* users.getMany(["alan", "x", "ada", "alan"]), [
             Option.some(alan),
             Option.none(),
             Option.some(ada),
             Option.some(alan)
           ])
-          assert.deepStrictEqual(yield* users.getMany(new Set(["ada"])), [Option.some(ada)])
-          assert.deepStrictEqual(yield* users.getMany([]), [])
-          assert.deepStrictEqual(
+          deepStrictEqual(yield* users.getMany(new Set(["ada"])), [Option.some(ada)])
+          deepStrictEqual(yield* users.getMany([]), [])
+          deepStrictEqual(
             yield* users.getManyMap(["alan", "x", "ada"]),
             new Map([["alan", alan], ["ada", ada]])
           )
@@ -132,10 +133,10 @@ export const suite = ({ layer, name }: Engine) =>
           assert.isFalse(yield* users.has("k"))
           assert.isTrue(yield* users.insert("k", ada))
           assert.isFalse(yield* users.insert("k", alan))
-          assert.deepStrictEqual(yield* users.getOrInsert("k", () => alan), ada)
+          deepStrictEqual(yield* users.getOrInsert("k", () => alan), ada)
           assert.isTrue(yield* users.replace("k", alan))
-          assert.deepStrictEqual(yield* users.getOrInsert("new", () => ada), ada)
-          assert.deepStrictEqual(yield* users.toMap(), new Map([["k", alan], ["new", ada]]))
+          deepStrictEqual(yield* users.getOrInsert("new", () => ada), ada)
+          deepStrictEqual(yield* users.toMap(), new Map([["k", alan], ["new", ada]]))
         })
       )
 
@@ -160,11 +161,11 @@ export const suite = ({ layer, name }: Engine) =>
         "update, modify, swap and take",
         Effect.gen(function*() {
           const floats = yield* Floats
-          assert.deepStrictEqual(yield* floats.update("n", (n) => n + 1), Option.none())
+          deepStrictEqual(yield* floats.update("n", (n) => n + 1), Option.none())
           assert.isFalse(yield* floats.has("n"))
-          assert.deepStrictEqual(yield* floats.swap("n", 1), Option.none())
-          assert.deepStrictEqual(yield* floats.swap("n", 2), Option.some(1))
-          assert.deepStrictEqual(yield* floats.update("n", (n) => n + 1), Option.some(3))
+          deepStrictEqual(yield* floats.swap("n", 1), Option.none())
+          deepStrictEqual(yield* floats.swap("n", 2), Option.some(1))
+          deepStrictEqual(yield* floats.update("n", (n) => n + 1), Option.some(3))
           assert.strictEqual(yield* floats.modify("n", (n) => [`was ${Option.getOrNull(n)}`, Option.some(9)]), "was 3")
           assert.strictEqual(yield* floats.modify("n", (n) => [Option.getOrNull(n), Option.none()]), 9)
           assert.isFalse(yield* floats.has("n"))
@@ -173,7 +174,7 @@ export const suite = ({ layer, name }: Engine) =>
           const taken = yield* Effect.forEach(Array.from({ length: 20 }), () => floats.take("n"), {
             concurrency: "unbounded"
           })
-          assert.deepStrictEqual(taken.filter(Option.isSome), [Option.some(5)])
+          deepStrictEqual(taken.filter(Option.isSome), [Option.some(5)])
           const exit = yield* Effect.exit(floats.modify("n", () => {
             throw new Error("boom")
           }))
@@ -233,11 +234,11 @@ export const suite = ({ layer, name }: Engine) =>
           assert.strictEqual(yield* users.rename("a", "b"), "SourceMissing")
           yield* users.setMany([["a", ada], ["c", alan]])
           assert.strictEqual(yield* users.rename("a", "c"), "TargetExists")
-          assert.deepStrictEqual(yield* users.toMap(), new Map([["a", ada], ["c", alan]]))
+          deepStrictEqual(yield* users.toMap(), new Map([["a", ada], ["c", alan]]))
           assert.strictEqual(yield* users.rename("a", "b"), "Renamed")
-          assert.deepStrictEqual(yield* users.toMap(), new Map([["b", ada], ["c", alan]]))
+          deepStrictEqual(yield* users.toMap(), new Map([["b", ada], ["c", alan]]))
           assert.strictEqual(yield* users.rename("b", "c", { overwrite: true }), "Renamed")
-          assert.deepStrictEqual(yield* users.toMap(), new Map([["c", ada]]))
+          deepStrictEqual(yield* users.toMap(), new Map([["c", ada]]))
           assert.strictEqual(yield* users.rename("c", "c"), "Renamed")
           assert.strictEqual(yield* users.rename("x", "x"), "SourceMissing")
           assert.strictEqual((yield* Effect.flip(users.rename("c", "\0")))._tag, "InvalidKey")
@@ -320,10 +321,10 @@ export const suite = ({ layer, name }: Engine) =>
         assert.strictEqual(yield* texts.getOrFail("t"), "ab")
         yield* blobs.append("b", new Uint8Array([1]))
         yield* blobs.append("b", new Uint8Array([2, 3]))
-        assert.deepStrictEqual(new Uint8Array(yield* blobs.getOrFail("b")), new Uint8Array([1, 2, 3]))
+        deepStrictEqual(new Uint8Array(yield* blobs.getOrFail("b")), new Uint8Array([1, 2, 3]))
         yield* plain.set("p", "é")
         yield* plain.append("p", new Uint8Array([0x21]))
-        assert.deepStrictEqual(yield* plain.getOrFail("p"), new Uint8Array(Buffer.from("é!")))
+        deepStrictEqual(yield* plain.getOrFail("p"), new Uint8Array(Buffer.from("é!")))
         yield* Effect.forEach(Array.from({ length: 100 }), () => texts.append("many", "x"), {
           concurrency: "unbounded"
         })
@@ -337,11 +338,11 @@ export const suite = ({ layer, name }: Engine) =>
         Effect.gen(function*() {
           const texts = yield* Texts
           yield* texts.setMany([["b", "2"], ["a", "1"], ["c", "3"], ["\u{1F600}", "4"]])
-          assert.deepStrictEqual(yield* collect(texts.keys()), ["a", "b", "c", "\u{1F600}"])
-          assert.deepStrictEqual(yield* collect(texts.values({ from: "b", reverse: true })), ["4", "3", "2"])
-          assert.deepStrictEqual(yield* collect(texts.entries({ after: "a", limit: 1 })), [["b", "2"]])
-          assert.deepStrictEqual(yield* texts.toMap({ prefix: "c" }), new Map([["c", "3"]]))
-          assert.deepStrictEqual(yield* collect(texts.keys({ prefix: "zzz" })), [])
+          deepStrictEqual(yield* collect(texts.keys()), ["a", "b", "c", "\u{1F600}"])
+          deepStrictEqual(yield* collect(texts.values({ from: "b", reverse: true })), ["4", "3", "2"])
+          deepStrictEqual(yield* collect(texts.entries({ after: "a", limit: 1 })), [["b", "2"]])
+          deepStrictEqual(yield* texts.toMap({ prefix: "c" }), new Map([["c", "3"]]))
+          deepStrictEqual(yield* collect(texts.keys({ prefix: "zzz" })), [])
         })
       )
 
@@ -350,10 +351,10 @@ export const suite = ({ layer, name }: Engine) =>
         Effect.gen(function*() {
           const byId = yield* ById
           yield* byId.setMany([[id("9"), "nine"], [id("10"), "ten"], [id("100"), "hundred"]])
-          assert.deepStrictEqual(yield* collect(byId.keys()), [id("10"), id("100"), id("9")])
-          assert.deepStrictEqual(yield* collect(byId.values({ from: id("100") })), ["hundred", "nine"])
-          assert.deepStrictEqual(yield* byId.get(id("10")), Option.some("ten"))
-          assert.deepStrictEqual(yield* byId.getManyMap([id("9"), id("8")]), new Map([[id("9"), "nine"]]))
+          deepStrictEqual(yield* collect(byId.keys()), [id("10"), id("100"), id("9")])
+          deepStrictEqual(yield* collect(byId.values({ from: id("100") })), ["hundred", "nine"])
+          deepStrictEqual(yield* byId.get(id("10")), Option.some("ten"))
+          deepStrictEqual(yield* byId.getManyMap([id("9"), id("8")]), new Map([[id("9"), "nine"]]))
           // @ts-expect-error a string is no Id
           const bad = yield* Effect.flip(byId.get("x"))
           assert.strictEqual(bad._tag, "InvalidKey")
@@ -374,20 +375,20 @@ export const suite = ({ layer, name }: Engine) =>
           const outside = [["", "0"], ["a", "1"], ["a/", "2"], ["a0", "3"], ["b", "4"]] as const
           yield* texts.setMany(outside)
           const view = texts.prefix("a/")
-          assert.deepStrictEqual(yield* view.toMap(), new Map([["", "2"]]))
+          deepStrictEqual(yield* view.toMap(), new Map([["", "2"]]))
           yield* view.set("x", "9")
           yield* view.setMany([["y", "8"], ["z", "7"]])
           assert.strictEqual(yield* texts.getOrFail("a/x"), "9")
           assert.strictEqual(yield* view.size(), 4)
-          assert.deepStrictEqual(yield* collect(view.keys()), ["", "x", "y", "z"])
-          assert.deepStrictEqual(yield* collect(view.keys({ from: "x", to: "z" })), ["x", "y"])
-          assert.deepStrictEqual(yield* collect(view.keys({ after: "y", reverse: true })), ["x", ""])
-          assert.deepStrictEqual(yield* collect(view.keys({ prefix: "x" })), ["x"])
-          assert.deepStrictEqual(yield* view.getMany(["x", "b"]), [Option.some("9"), Option.none()])
+          deepStrictEqual(yield* collect(view.keys()), ["", "x", "y", "z"])
+          deepStrictEqual(yield* collect(view.keys({ from: "x", to: "z" })), ["x", "y"])
+          deepStrictEqual(yield* collect(view.keys({ after: "y", reverse: true })), ["x", ""])
+          deepStrictEqual(yield* collect(view.keys({ prefix: "x" })), ["x"])
+          deepStrictEqual(yield* view.getMany(["x", "b"]), [Option.some("9"), Option.none()])
           assert.isFalse(yield* view.has("b"))
           assert.isFalse(yield* view.remove("b"))
           assert.strictEqual(yield* view.rename("x", "w"), "Renamed")
-          assert.deepStrictEqual(yield* view.take("w"), Option.some("9"))
+          deepStrictEqual(yield* view.take("w"), Option.some("9"))
           yield* view.append("y", "!")
           const nested = view.prefix("n/")
           assert.isTrue(yield* nested.isEmpty)
@@ -396,7 +397,7 @@ export const suite = ({ layer, name }: Engine) =>
           assert.strictEqual(yield* view.clear({ prefix: "y" }), 1)
           assert.strictEqual(yield* view.clear(), 3)
           assert.isTrue(yield* view.isEmpty)
-          assert.deepStrictEqual(yield* collect(texts.keys()), ["", "a", "a0", "b"])
+          deepStrictEqual(yield* collect(texts.keys()), ["", "a", "a0", "b"])
           const long = texts.prefix("p".repeat(2000))
           yield* long.set("k".repeat(48), "v")
           assert.strictEqual((yield* Effect.flip(long.set("k".repeat(49), "v")))._tag, "InvalidKey")
@@ -410,7 +411,7 @@ export const suite = ({ layer, name }: Engine) =>
           const names = ["n", "n:", "n:x", "n:x:", "nn", "\uFFFF", "\u{10FFFF}", "%", "_"]
           for (const name of names) yield* plain.prefix(`${name}/`).set("k", name)
           for (const name of names) {
-            assert.deepStrictEqual(yield* plain.prefix(`${name}/`).toMap(), new Map([["k", name]]))
+            deepStrictEqual(yield* plain.prefix(`${name}/`).toMap(), new Map([["k", name]]))
           }
           assert.strictEqual(yield* plain.prefix("n:/").clear(), 1)
           assert.strictEqual(yield* plain.size(), names.length - 1)
@@ -425,7 +426,7 @@ export const suite = ({ layer, name }: Engine) =>
           const plain = yield* KeyValueStore.KeyValueStore
           yield* plain.set("t", "text")
           yield* plain.set("b", new Uint8Array([1]))
-          assert.deepStrictEqual(yield* plain.getMany(["t", "b"]), [
+          deepStrictEqual(yield* plain.getMany(["t", "b"]), [
             Option.some("text"),
             Option.some(new Uint8Array([1]))
           ])
@@ -476,7 +477,7 @@ export const suite = ({ layer, name }: Engine) =>
           }
           assert.isTrue(yield* users.has("old"))
           assert.isFalse(yield* users.insert("old", ada))
-          assert.deepStrictEqual(yield* collect(users.keys()), ["ada", "old"])
+          deepStrictEqual(yield* collect(users.keys()), ["ada", "old"])
           yield* keyspace.set("old", "not JSON")
           assert.include((yield* Effect.flip(users.get("old"))).message, "not JSON")
           yield* keyspace.set("old", new Uint8Array())
@@ -492,13 +493,13 @@ export const suite = ({ layer, name }: Engine) =>
           const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("users"))
           yield* users.set("ada", ada)
           yield* keyspace.set("old", "not JSON")
-          assert.deepStrictEqual(yield* users.get("old"), Option.none())
-          assert.deepStrictEqual(yield* users.getMany(["old", "ada"]), [Option.none(), Option.some(ada)])
-          assert.deepStrictEqual(yield* users.toMap(), new Map([["ada", ada]]))
-          assert.deepStrictEqual(yield* collect(users.values()), [ada])
-          assert.deepStrictEqual(yield* users.update("old", (user) => user), Option.none())
-          assert.deepStrictEqual(yield* users.getOrInsert("old", () => alan), alan)
-          assert.deepStrictEqual(yield* users.get("old"), Option.some(alan))
+          deepStrictEqual(yield* users.get("old"), Option.none())
+          deepStrictEqual(yield* users.getMany(["old", "ada"]), [Option.none(), Option.some(ada)])
+          deepStrictEqual(yield* users.toMap(), new Map([["ada", ada]]))
+          deepStrictEqual(yield* collect(users.values()), [ada])
+          deepStrictEqual(yield* users.update("old", (user) => user), Option.none())
+          deepStrictEqual(yield* users.getOrInsert("old", () => alan), alan)
+          deepStrictEqual(yield* users.get("old"), Option.some(alan))
           // What does not fit when it is written is still an error.
           // @ts-expect-error that is no user
           assert.strictEqual((yield* Effect.flip(users.set("x", {})))._tag, "CodecError")
@@ -516,11 +517,11 @@ export const suite = ({ layer, name }: Engine) =>
             { salt: "s:" }
           )
           yield* store.set("k", "v")
-          assert.deepStrictEqual(yield* store.get("k"), Option.some("v"))
-          assert.deepStrictEqual(yield* store.getMany(["k", "l"]), [Option.some("v"), Option.none()])
+          deepStrictEqual(yield* store.get("k"), Option.some("v"))
+          deepStrictEqual(yield* store.getMany(["k", "l"]), [Option.some("v"), Option.none()])
           yield* store.setMany([["l", "w"]])
-          assert.deepStrictEqual(yield* store.toMap(), new Map([["k", "v"], ["l", "w"]]))
-          assert.deepStrictEqual(yield* store.update("k", (v) => `${v}!`), Option.some("v!"))
+          deepStrictEqual(yield* store.toMap(), new Map([["k", "v"], ["l", "w"]]))
+          deepStrictEqual(yield* store.update("k", (v) => `${v}!`), Option.some("v!"))
           const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("salted"))
           assert.strictEqual(Option.getOrUndefined(yield* keyspace.get("s:k"))?.value, "\"s:v!\"")
         })
@@ -535,17 +536,17 @@ export const suite = ({ layer, name }: Engine) =>
           assert.strictEqual(yield* slow.increment("n", 1), 1)
           yield* Effect.forEach(Array.from({ length: 30 }), () => slow.increment("n", 1), { concurrency: "unbounded" })
           assert.strictEqual(yield* slow.getOrFail("n"), 31)
-          assert.deepStrictEqual(yield* slow.swap("n", 5), Option.some(31))
-          assert.deepStrictEqual(yield* slow.take("n"), Option.some(5))
-          assert.deepStrictEqual(yield* slow.getOrInsert("n", () => 7), 7)
+          deepStrictEqual(yield* slow.swap("n", 5), Option.some(31))
+          deepStrictEqual(yield* slow.take("n"), Option.some(5))
+          deepStrictEqual(yield* slow.getOrInsert("n", () => 7), 7)
           yield* slow.setMany([["a", 1], ["b", 2]])
-          assert.deepStrictEqual(yield* slow.toMap(), new Map([["a", 1], ["b", 2], ["n", 7]]))
-          assert.deepStrictEqual(yield* slow.getMany(["a", "x"]), [Option.some(1), Option.none()])
+          deepStrictEqual(yield* slow.toMap(), new Map([["a", 1], ["b", 2], ["n", 7]]))
+          deepStrictEqual(yield* slow.getMany(["a", "x"]), [Option.some(1), Option.none()])
           const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("slow"))
           yield* keyspace.set("bad", "-1")
           assert.strictEqual((yield* Effect.flip(slow.update("bad", (n) => n))).message.includes("negative"), true)
           const lenient = yield* KeyValueStore.make({ keyspace: "slow", onDecodeFailure: "miss", value: Slow })
-          assert.deepStrictEqual(yield* lenient.get("bad"), Option.none())
+          deepStrictEqual(yield* lenient.get("bad"), Option.none())
           assert.strictEqual(yield* lenient.size(), 4)
           assert.strictEqual((yield* lenient.toMap()).size, 3)
         })

@@ -1,5 +1,6 @@
 /** What the waist promises, on any engine. The rules are those that docs/storage.md numbers. */
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Deferred, Effect, Exit, Fiber, Option, Schedule, Stream, TestClock } from "effect"
 import { Storage, type StorageError } from "effect-kv"
 import type { Engine } from "../engines.js"
@@ -39,10 +40,10 @@ export const suite = ({ layer, name }: Engine) =>
           yield* keyspace.set("empty text", "")
           yield* keyspace.set("no bytes", new Uint8Array())
           assert.strictEqual(valueOf(yield* keyspace.get("text")), "a\0b \u{1F600} é")
-          assert.deepStrictEqual(valueOf(yield* keyspace.get("bytes")), bytes)
+          deepStrictEqual(valueOf(yield* keyspace.get("bytes")), bytes)
           assert.strictEqual(valueOf(yield* keyspace.get("empty text")), "")
-          assert.deepStrictEqual(valueOf(yield* keyspace.get("no bytes")), new Uint8Array())
-          assert.deepStrictEqual(yield* keyspace.get("absent"), Option.none())
+          deepStrictEqual(valueOf(yield* keyspace.get("no bytes")), new Uint8Array())
+          deepStrictEqual(yield* keyspace.get("absent"), Option.none())
         })
       )
 
@@ -54,9 +55,19 @@ export const suite = ({ layer, name }: Engine) =>
           yield* keyspace.set("k", mine)
           mine[0] = 9
           const got = valueOf(yield* keyspace.get("k"))
-          assert.deepStrictEqual(got, new Uint8Array([1, 2, 3]))
+          deepStrictEqual(got, new Uint8Array([1, 2, 3]))
           if (got instanceof Uint8Array) got[0] = 9
-          assert.deepStrictEqual(valueOf(yield* keyspace.get("k")), new Uint8Array([1, 2, 3]))
+          deepStrictEqual(valueOf(yield* keyspace.get("k")), new Uint8Array([1, 2, 3]))
+          // A Buffer shares its memory with its slices.
+          const buffer = Buffer.from([1, 255])
+          yield* keyspace.set("k", buffer)
+          const bytes = yield* Effect.flatMap(Storage.Storage, (_) => _.keyspace("bytes", { keys: "bytes" }))
+          yield* bytes.set(buffer, buffer)
+          deepStrictEqual(yield* collect(bytes.keys({ prefix: buffer })), [new Uint8Array([1, 255])])
+          deepStrictEqual(buffer, Buffer.from([1, 255]))
+          buffer[0] = 9
+          deepStrictEqual(valueOf(yield* keyspace.get("k")), new Uint8Array([1, 255]))
+          deepStrictEqual(yield* collect(bytes.keys()), [new Uint8Array([1, 255])])
         })
       )
 
@@ -86,9 +97,9 @@ export const suite = ({ layer, name }: Engine) =>
           const keyspace = yield* open
           yield* keyspace.set("k", "1", 1000)
           yield* keyspace.set("k", "2")
-          assert.deepStrictEqual(yield* keyspace.get("k"), Option.some(entry("k", "2")))
+          deepStrictEqual(yield* keyspace.get("k"), Option.some(entry("k", "2")))
           yield* keyspace.set("k", "3", 2000)
-          assert.deepStrictEqual(yield* keyspace.get("k"), Option.some(entry("k", "3", 2000)))
+          deepStrictEqual(yield* keyspace.get("k"), Option.some(entry("k", "3", 2000)))
         })
       )
 
@@ -103,8 +114,8 @@ export const suite = ({ layer, name }: Engine) =>
             throw new Error("boom")
           }))
           assert(Exit.isFailure(exit) && exit.cause._tag === "Die")
-          assert.deepStrictEqual(yield* keyspace.get("k"), Option.some(entry("k", "1", 5000)))
-          assert.deepStrictEqual(
+          deepStrictEqual(yield* keyspace.get("k"), Option.some(entry("k", "1", 5000)))
+          deepStrictEqual(
             yield* keyspace.modify("k", (found) => [found, Storage.remove]),
             Option.some(entry("k", "1", 5000))
           )
@@ -151,15 +162,15 @@ export const suite = ({ layer, name }: Engine) =>
           const keyspace = yield* open
           const keys = Array.from({ length: 200 }, (_, i) => `k${String(i).padStart(3, "0")}`)
           yield* keyspace.setMany(keys.map((key) => entry(key)))
-          assert.deepStrictEqual((yield* keyspace.take({}, 2)).map((_) => _.key), ["k000", "k001"])
-          assert.deepStrictEqual((yield* keyspace.take({ reverse: true }, 2)).map((_) => _.key), ["k199", "k198"])
-          assert.deepStrictEqual(yield* keyspace.take({}, 0), [])
+          deepStrictEqual((yield* keyspace.take({}, 2)).map((_) => _.key), ["k000", "k001"])
+          deepStrictEqual((yield* keyspace.take({ reverse: true }, 2)).map((_) => _.key), ["k199", "k198"])
+          deepStrictEqual(yield* keyspace.take({}, 0), [])
           const taken = yield* Effect.forEach(Array.from({ length: 60 }), () => keyspace.take({}, 7), {
             concurrency: "unbounded"
           })
           const got = taken.flat().map((_) => _.key)
           assert.strictEqual(got.length, 196)
-          assert.deepStrictEqual([...got].sort(), keys.slice(2, 198))
+          deepStrictEqual([...got].sort(), keys.slice(2, 198))
           assert.strictEqual((yield* keyspace.stat()).entries, 0)
         })
       )
@@ -168,11 +179,11 @@ export const suite = ({ layer, name }: Engine) =>
         "stat counts entries and the bytes of keys and values",
         Effect.gen(function*() {
           const keyspace = yield* open
-          assert.deepStrictEqual(yield* keyspace.stat(), { bytes: 0, entries: 0 })
+          deepStrictEqual(yield* keyspace.stat(), { bytes: 0, entries: 0 })
           yield* keyspace.set("é", "ü")
           yield* keyspace.set("b", new Uint8Array(10))
-          assert.deepStrictEqual(yield* keyspace.stat(), { bytes: 2 + 2 + 1 + 10, entries: 2 })
-          assert.deepStrictEqual(yield* keyspace.stat({ limit: 1, prefix: "b" }), { bytes: 11, entries: 1 })
+          deepStrictEqual(yield* keyspace.stat(), { bytes: 2 + 2 + 1 + 10, entries: 2 })
+          deepStrictEqual(yield* keyspace.stat({ limit: 1, prefix: "b" }), { bytes: 11, entries: 1 })
         })
       )
 
@@ -198,7 +209,7 @@ export const suite = ({ layer, name }: Engine) =>
           yield* keyspace.setMany(Array.from({ length: 5000 }, (_, i) => entry(`in/${i}`, "v")))
           yield* keyspace.setMany([entry("a"), entry("in"), entry("in0"), entry("z")])
           assert.strictEqual(yield* keyspace.clear({ prefix: "in/" }), 5000)
-          assert.deepStrictEqual(yield* collect(keyspace.keys()), ["a", "in", "in0", "z"])
+          deepStrictEqual(yield* collect(keyspace.keys()), ["a", "in", "in0", "z"])
         })
       )
     })
@@ -230,14 +241,14 @@ export const suite = ({ layer, name }: Engine) =>
         Effect.gen(function*() {
           const keyspace = yield* expired
           assert.isTrue(Option.isNone(yield* keyspace.get("gone")))
-          assert.deepStrictEqual(
+          deepStrictEqual(
             (yield* keyspace.getMany(["gone", "here"])).map(valueOf),
             [undefined, "v"]
           )
-          assert.deepStrictEqual(yield* collect(keyspace.keys()), ["always", "here"])
-          assert.deepStrictEqual((yield* collect(keyspace.entries())).map((_) => _.key), ["always", "here"])
-          assert.deepStrictEqual(yield* keyspace.stat(), { bytes: 12, entries: 2 })
-          assert.deepStrictEqual((yield* keyspace.take({}, 10)).map((_) => _.key), ["always", "here"])
+          deepStrictEqual(yield* collect(keyspace.keys()), ["always", "here"])
+          deepStrictEqual((yield* collect(keyspace.entries())).map((_) => _.key), ["always", "here"])
+          deepStrictEqual(yield* keyspace.stat(), { bytes: 12, entries: 2 })
+          deepStrictEqual((yield* keyspace.take({}, 10)).map((_) => _.key), ["always", "here"])
         })
       )
 
@@ -262,7 +273,7 @@ export const suite = ({ layer, name }: Engine) =>
           assert.isTrue(
             yield* keyspace.modify("gone", (found) => [Option.isNone(found), Storage.put("new")])
           )
-          assert.deepStrictEqual(yield* keyspace.get("gone"), Option.some(entry("gone", "new")))
+          deepStrictEqual(yield* keyspace.get("gone"), Option.some(entry("gone", "new")))
         })
       )
 
@@ -278,13 +289,13 @@ export const suite = ({ layer, name }: Engine) =>
             entry("far", "v", 1e300),
             entry("long ago", "v", -1e300)
           ])
-          assert.deepStrictEqual(
+          deepStrictEqual(
             yield* collect(keyspace.keys()),
             ["always", "far", "fraction", "here", "never"]
           )
-          assert.deepStrictEqual(yield* keyspace.get("never"), Option.some(entry("never", "v")))
+          deepStrictEqual(yield* keyspace.get("never"), Option.some(entry("never", "v")))
           yield* TestClock.setTime(1001)
-          assert.deepStrictEqual(yield* collect(keyspace.keys()), ["always", "far", "never"])
+          deepStrictEqual(yield* collect(keyspace.keys()), ["always", "far", "never"])
         })
       )
     })
@@ -320,7 +331,7 @@ export const suite = ({ layer, name }: Engine) =>
           yield* TestClock.setTime(10)
           assert.strictEqual(yield* storage.maintenance.compact, 451)
           assert.strictEqual(yield* a.removeExpired({ limit: 1000 }), 0)
-          assert.deepStrictEqual(
+          deepStrictEqual(
             (yield* storage.maintenance.stats).map(({ entries, keyspace }) => [keyspace, entries]),
             [["a", 1], ["b", 0]]
           )
@@ -384,17 +395,17 @@ export const suite = ({ layer, name }: Engine) =>
         Effect.gen(function*() {
           const keyspace = yield* open
           yield* keyspace.setMany([...keys].reverse().map((key) => entry(key)))
-          assert.deepStrictEqual(yield* collect(keyspace.keys()), [...keys].sort(utf8))
-          assert.deepStrictEqual(yield* collect(keyspace.keys({ reverse: true })), [...keys].sort(utf8).reverse())
-          assert.deepStrictEqual(
+          deepStrictEqual(yield* collect(keyspace.keys()), [...keys].sort(utf8))
+          deepStrictEqual(yield* collect(keyspace.keys({ reverse: true })), [...keys].sort(utf8).reverse())
+          deepStrictEqual(
             yield* collect(keyspace.keys({ from: "\uD7FF", to: "\u{10000}" })),
             ["\uD7FF", "\uE000", "\uFFFD", "\uFFFF"]
           )
-          assert.deepStrictEqual(
+          deepStrictEqual(
             yield* collect(keyspace.keys({ prefix: "\u{10FFFF}" })),
             ["\u{10FFFF}", "\u{10FFFF}a"]
           )
-          assert.deepStrictEqual(yield* collect(keyspace.keys({ prefix: "\uD7FF" })), ["\uD7FF"])
+          deepStrictEqual(yield* collect(keyspace.keys({ prefix: "\uD7FF" })), ["\uD7FF"])
         })
       )
 
@@ -431,12 +442,12 @@ export const suite = ({ layer, name }: Engine) =>
           const keyspace = yield* open
           const keys = Array.from({ length: 3000 }, (_, i) => `k${String(i).padStart(5, "0")}`)
           yield* keyspace.setMany(keys.map((key, i) => entry(key, i % 500 === 0 ? "x".repeat(300_000) : "small")))
-          assert.deepStrictEqual(yield* collect(keyspace.keys()), keys)
-          assert.deepStrictEqual(
+          deepStrictEqual(yield* collect(keyspace.keys()), keys)
+          deepStrictEqual(
             (yield* collect(keyspace.entries({ reverse: true }))).map((_) => _.key),
             [...keys].reverse()
           )
-          assert.deepStrictEqual(
+          deepStrictEqual(
             (yield* collect(keyspace.entries({ limit: 1500 }))).map((_) => _.key),
             keys.slice(0, 1500)
           )
@@ -456,7 +467,7 @@ export const suite = ({ layer, name }: Engine) =>
                 ? Effect.void
                 : Effect.all([keyspace.remove(key), keyspace.set(`${key}+`, "new"), keyspace.set(`a${key}+`, "new")])
           ))
-          assert.deepStrictEqual(seen.filter((key) => key.startsWith("k") && !key.endsWith("+")), keys)
+          deepStrictEqual(seen.filter((key) => key.startsWith("k") && !key.endsWith("+")), keys)
           assert.strictEqual(new Set(seen).size, seen.length)
         })
       )
@@ -520,8 +531,8 @@ export const suite = ({ layer, name }: Engine) =>
             "[]"
           ]
           yield* keyspace.setMany(keys.map((key) => entry(key)))
-          for (const key of keys) assert.deepStrictEqual(yield* keyspace.get(key), Option.some(entry(key)))
-          assert.deepStrictEqual((yield* keyspace.getMany(keys)).map(valueOf), keys.map((key) => `value of ${key}`))
+          for (const key of keys) deepStrictEqual(yield* keyspace.get(key), Option.some(entry(key)))
+          deepStrictEqual((yield* keyspace.getMany(keys)).map(valueOf), keys.map((key) => `value of ${key}`))
           assert.strictEqual((yield* keyspace.stat()).entries, keys.length)
           assert.strictEqual(yield* keyspace.removeMany(keys), keys.length)
         })
@@ -540,16 +551,16 @@ export const suite = ({ layer, name }: Engine) =>
           yield* keyspace.setMany(
             [...keys].reverse().map((key, i) => ({ expiresAt: undefined, key, value: String(i) }))
           )
-          assert.deepStrictEqual(yield* collect(keyspace.keys()), keys)
-          assert.deepStrictEqual(
+          deepStrictEqual(yield* collect(keyspace.keys()), keys)
+          deepStrictEqual(
             yield* collect(keyspace.keys({ prefix: new Uint8Array([255, 255]) })),
             keys.slice(-2)
           )
-          assert.deepStrictEqual(
+          deepStrictEqual(
             yield* collect(keyspace.keys({ prefix: new Uint8Array([0]) })),
             keys.slice(1, 4)
           )
-          assert.deepStrictEqual((yield* keyspace.getMany([keys[3]!, keys[0]!])).map(valueOf), ["7", "10"])
+          deepStrictEqual((yield* keyspace.getMany([keys[3]!, keys[0]!])).map(valueOf), ["7", "10"])
           const mine = new Uint8Array([7])
           yield* keyspace.set(mine, "v")
           mine[0] = 8
@@ -559,7 +570,7 @@ export const suite = ({ layer, name }: Engine) =>
           assert.strictEqual((yield* Effect.flip(keyspace.set(new Uint8Array(2049), "v")))._tag, "InvalidKey")
           // @ts-expect-error keys are bytes
           assert.strictEqual((yield* Effect.flip(keyspace.get("a")))._tag, "InvalidKey")
-          assert.deepStrictEqual((yield* keyspace.take({ from: new Uint8Array([7]) }, 5)).map((_) => _.value), ["v"])
+          deepStrictEqual((yield* keyspace.take({ from: new Uint8Array([7]) }, 5)).map((_) => _.value), ["v"])
         })
       )
 
@@ -641,7 +652,7 @@ export const suite = ({ layer, name }: Engine) =>
             const n = Number(key.slice(1))
             if (valueOf(found[i]!) !== (n < 40_000 ? `v${n}` : undefined)) assert.fail(`wrong answer at ${i}`)
           })
-          assert.deepStrictEqual(yield* keyspace.getMany([]), [])
+          deepStrictEqual(yield* keyspace.getMany([]), [])
           assert.strictEqual(yield* keyspace.removeMany(keys), 40_000)
           yield* keyspace.setMany([])
         })
@@ -652,7 +663,7 @@ export const suite = ({ layer, name }: Engine) =>
         Effect.gen(function*() {
           const keyspace = yield* open
           yield* keyspace.setMany([entry("k", "1"), entry("x", "x"), entry("k", "2"), entry("k", "3", 5000)])
-          assert.deepStrictEqual(yield* keyspace.get("k"), Option.some(entry("k", "3", 5000)))
+          deepStrictEqual(yield* keyspace.get("k"), Option.some(entry("k", "3", 5000)))
           assert.strictEqual((yield* keyspace.stat()).entries, 2)
         })
       )
@@ -720,7 +731,7 @@ export const suite = ({ layer, name }: Engine) =>
               yield* Effect.ignore(storage.transaction(Effect.zipRight(keyspace.remove("outer"), Effect.fail("no"))))
             }))
           }))
-          assert.deepStrictEqual(yield* collect(keyspace.keys()), ["kept", "outer"])
+          deepStrictEqual(yield* collect(keyspace.keys()), ["kept", "outer"])
         })
       )
 
@@ -744,7 +755,7 @@ export const suite = ({ layer, name }: Engine) =>
             `k${i}`,
             `l${i}`
           ])
-          assert.deepStrictEqual(yield* collect(keyspace.keys()), expected.sort())
+          deepStrictEqual(yield* collect(keyspace.keys()), expected.sort())
         })
       )
 

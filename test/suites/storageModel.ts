@@ -1,5 +1,6 @@
 /** Random programs, run on an engine and on a plain Map: they must agree on every answer. */
-import { assert, describe, it } from "@effect/vitest"
+import { describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Effect, FastCheck as fc, Option, Stream, TestClock, TestContext } from "effect"
 import { Storage } from "effect-kv"
 import type { Engine } from "../engines.js"
@@ -238,7 +239,7 @@ export const suite = ({ layer, name }: Engine) =>
             for (const command of commands) {
               const expected = expect(model, command)
               const actual = yield* run(storage, keyspace, command)
-              assert.deepStrictEqual(actual, expected, JSON.stringify(command))
+              deepStrictEqual(actual, expected, JSON.stringify(command))
             }
           }).pipe(Effect.provide(layer), Effect.provide(TestContext.TestContext), Effect.runPromise)),
         { numRuns: 150 }

@@ -32,6 +32,14 @@ const prepared = { prepareCacheSize: 1000, prepareCacheTTL: Duration.infinity }
 const toSqlError = (fault: Fault): SqlError =>
   fault.cause instanceof SqlError ? fault.cause : new SqlError({ cause: fault, message: fault.detail })
 
+/**
+ * What an error of this client means.
+ *
+ * @internal
+ */
+export const toFault = (error: SqlError): Fault =>
+  error.cause instanceof Fault ? error.cause : classify(error.cause, error)
+
 /** @internal */
 export const make = (
   options: Options
@@ -74,13 +82,14 @@ export const make = (
     const reserve = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(access.levelGate, (levelGate) => {
         const reserved = levelGate ?? gate
-        return Effect.zipRight(
-          acquire(reserved, {
-            onTimeout: () => new SqlError({ message: "The connection was not free within the lock time-out" }),
-            restore,
-            timeout: lockTimeout
-          }),
-          Effect.as(Effect.addFinalizer(() => Effect.sync(() => reserved.release())), connection)
+        return acquire(reserved, {
+          onTimeout: () => new SqlError({ message: "The connection was not free within the lock time-out" }),
+          restore,
+          timeout: lockTimeout
+        }).pipe(
+          Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => reserved.release()))),
+          Effect.zipRight(Effect.mapError(access.open, toSqlError)),
+          Effect.as(connection)
         )
       })
     )

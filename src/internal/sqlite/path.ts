@@ -44,15 +44,14 @@ export const prepare = (file: string): Effect.Effect<void, Fault> =>
       fs.mkdirSync(path.dirname(file), { mode: 0o700, recursive: true })
       if (!fs.existsSync(file)) fs.closeSync(fs.openSync(file, "a", 0o600))
     },
-    catch: (cause) => {
-      const code = cause instanceof Error && "code" in cause ? String(cause.code) : ""
-      return new Fault(
-        reasons[code] ?? "Unavailable",
-        `${file} cannot be created (${cause instanceof Error ? cause.message : String(cause)})`,
-        cause
-      )
-    }
+    catch: (cause) => systemFault(file, "created", cause)
   })
+
+const systemFault = (file: string, done: string, cause: unknown): Fault => {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : ""
+  const message = cause instanceof Error ? cause.message : String(cause)
+  return new Fault(reasons[code] ?? "Unavailable", `${file} cannot be ${done} (${message})`, cause)
+}
 
 const allows = (file: string, mode: number): boolean => {
   try {
@@ -71,7 +70,12 @@ const allows = (file: string, mode: number): boolean => {
 export const explain = (file: string, readonly: boolean, fault: Fault): Fault => {
   if (file === memory || !vague.has(fault.reason)) return fault
   const because = (reason: StorageErrorReason, detail: string) => new Fault(reason, `${file} ${detail}`, fault.cause)
-  const stat = fs.statSync(file, { throwIfNoEntry: false })
+  let stat: fs.Stats | undefined
+  try {
+    stat = fs.statSync(file, { throwIfNoEntry: false })
+  } catch (cause) {
+    return systemFault(file, "opened", cause)
+  }
   if (stat === undefined) return because("Unavailable", "does not exist, and a read-only database is not created")
   if (stat.isDirectory()) return because("NotADatabase", "is a folder; name a file in it")
   if (!allows(file, fs.constants.R_OK)) return because("Permission", "may not be read by this user; check its rights")

@@ -14,7 +14,7 @@ import { memory } from "./path.js"
 // In the order of SQLite's own numbers for them.
 const synchronous: ReadonlyArray<Synchronous> = ["OFF", "NORMAL", "FULL", "EXTRA"]
 const autoVacuum: ReadonlyArray<AutoVacuum> = ["NONE", "FULL", "INCREMENTAL"]
-const journalModes: ReadonlyArray<JournalMode> = ["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"]
+const journalModes: ReadonlyArray<JournalMode> = ["WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY"]
 
 interface Pragma {
   readonly name: string

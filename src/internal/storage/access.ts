@@ -16,10 +16,8 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
-import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
-import type { StorageErrorReason } from "../../StorageError.js"
 import { clockOf } from "./compat.js"
 import { closedFault, Fault } from "./fault.js"
 import { Gate, hold, type Restore, type Settle, type Wait } from "./gate.js"
@@ -36,7 +34,7 @@ export interface Level<C> {
   readonly depth: number
   readonly parent: Level<C> | undefined
   ended: boolean
-  /** Set when the engine may have rolled back by itself: what follows would no longer be in the transaction. */
+  /** Set when the engine ended the transaction by itself. */
   broken: Fault | undefined
 }
 
@@ -69,6 +67,8 @@ export interface Engine<C, X> {
   readonly release: (connection: C, name: string) => Effect.Effect<void, X>
   readonly rollbackTo: (connection: C, name: string) => Effect.Effect<void, X>
   readonly classify: (error: X) => Fault
+  /** Whether the transaction that was begun on the connection is still open after something in it failed. */
+  readonly isOpen: (connection: C) => Effect.Effect<boolean>
   /** The connection to use again after an attempt that found the database locked. */
   readonly forRetry: (connection: C) => C
   /** What else the body of a transaction finds in its context. */
@@ -102,9 +102,6 @@ interface Job<C, X> {
   /** Tells the waiting fiber: its own result, or why the whole batch failed. */
   readonly settle: (failure: Cause.Cause<Fault> | undefined) => void
 }
-
-/** After these the engine may have rolled back the whole transaction by itself. */
-const breaking: ReadonlySet<StorageErrorReason> = new Set(["Full", "Corrupt", "Unavailable", "Closed"])
 
 const breakUp = <C>(level: Level<C>, fault: Fault): void => {
   for (let at: Level<C> | undefined = level; at !== undefined; at = at.parent) at.broken ??= fault
@@ -161,13 +158,18 @@ export class Access<C, X> {
     )
   }
 
-  /** Several statements, all or none: in a transaction of their own or under a savepoint. */
-  atomic<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
+  /** Reads, then at most one statement that writes, with nobody in between; shares a transaction as `write` does. */
+  update<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
     return this.here((at) =>
       this.isQueued(at)
         ? this.queued(at, body, done, fail)
         : Effect.mapBoth(this.atomically(at, body), { onFailure: fail, onSuccess: done })
     )
+  }
+
+  /** Several statements, all or none: in a transaction of their own or under a savepoint. */
+  atomic<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
+    return this.here((at) => Effect.mapBoth(this.atomically(at, body), { onFailure: fail, onSuccess: done }))
   }
 
   /** Runs `self` in a transaction, or under a savepoint in the one the fiber is in. */
@@ -198,6 +200,9 @@ export class Access<C, X> {
     if (this.flushing) this.onIdle.push(() => resume(Effect.void))
     else resume(Effect.void)
   })
+
+  /** Fails once everything does. */
+  readonly open: Effect.Effect<void, Fault> = Effect.suspend(() => this.closed ? Effect.fail(closedFault) : Effect.void)
 
   /** Finishes what was queued; from then on everything fails as closed. */
   readonly close: Effect.Effect<void> = Effect.zipRight(
@@ -246,13 +251,12 @@ export class Access<C, X> {
         level.gate,
         (): Effect.Effect<B, X | Fault, R> => {
           const end = endOf(level)
-          return end === undefined ? body(level.connection, clock) : Effect.fail(end)
+          return end === undefined
+            ? Effect.tapError(body(level.connection, clock), (error) => this.check(level, error))
+            : Effect.fail(end)
         },
         {
-          onFailure: this.failing((fault) => {
-            if (breaking.has(fault.reason)) breakUp(level, fault)
-            return Effect.fail(fail(fault))
-          }),
+          onFailure: this.failing((fault) => Effect.fail(fail(fault))),
           onSuccess: done
         },
         wait
@@ -267,7 +271,7 @@ export class Access<C, X> {
           onFailure: this.failing((fault) => {
             if (fault.reason !== "Busy") return Effect.fail(fail(fault))
             return clock.unsafeCurrentTimeMillis() < deadline
-              ? Effect.zipRight(restore(backOff(retries)), attempt(retries + 1))
+              ? Effect.flatMap(restore(backOff(retries)), () => attempt(retries + 1))
               : Effect.fail(fail(this.busy("another connection", fault)))
           }),
           onSuccess: done
@@ -275,6 +279,16 @@ export class Access<C, X> {
         wait
       )
     return attempt(0)
+  }
+
+  /**
+   * Some failures end the whole transaction (a full disk, `ON CONFLICT ROLLBACK`). What followed would no longer be in
+   * one, so nothing may follow.
+   */
+  private check(level: Level<C>, error: X): Effect.Effect<void> {
+    return Effect.map(this.engine.isOpen(level.connection), (open) => {
+      if (!open) breakUp(level, this.faultOf(error))
+    })
   }
 
   private deadline(clock: Clock.Clock): number {
@@ -375,7 +389,7 @@ export class Access<C, X> {
         Effect.catchAll(this.engine.commit(connection), (error) => {
           const fault = this.faultOf(error)
           return fault.reason === "Busy" && clock.unsafeCurrentTimeMillis() < deadline
-            ? Effect.zipRight(backOff(retries), attempt(retries + 1))
+            ? Effect.flatMap(backOff(retries), () => attempt(retries + 1))
             : Effect.fail(fault)
         })
       return attempt(0)
@@ -453,25 +467,33 @@ export class Access<C, X> {
     )
   })
 
-  /** What goes wrong with one job is its own affair, unless the transaction of all of them may be gone with it. */
+  /** What goes wrong with one job is its own affair, unless the transaction of all of them is gone with it. */
   private runAll(jobs: ReadonlyArray<Job<C, X>>, connection: C): Effect.Effect<void, X> {
-    const check = (exit: Exit.Exit<unknown, X>): Effect.Effect<void, X> =>
-      Exit.isFailure(exit) &&
-        Option.exists(Cause.failureOption(exit.cause), (error) => breaking.has(this.faultOf(error).reason))
-        ? Effect.failCause(exit.cause)
-        : Effect.void
-    return Effect.forEach(jobs, (job) => Effect.flatMap(job.run(connection), check), { discard: true })
+    return Effect.forEach(
+      jobs,
+      (job) =>
+        Effect.flatMap(job.run(connection), (exit) =>
+          Exit.isSuccess(exit) ?
+            Effect.void :
+            Effect.flatMap(this.engine.isOpen(connection), (open) => open ? Effect.void : Effect.asVoid(exit))),
+      { discard: true }
+    )
   }
 
   private atomically<B>(at: Here<C>, body: Body<C, X, B>): Effect.Effect<B, Fault> {
     return this.use(
       at,
-      (connection) => this.bracket(at, connection, body(connection, at.clock), identity<Fault>),
-      Exit.mapError((error) => {
-        const fault = this.faultOf(error)
-        if (at.level !== undefined && breaking.has(fault.reason)) breakUp(at.level, fault)
-        return fault
-      }),
+      (connection) => {
+        const inner = body(connection, at.clock)
+        const { level } = at
+        return this.bracket(
+          at,
+          connection,
+          level === undefined ? inner : Effect.tapError(inner, (error) => this.check(level, error)),
+          identity<Fault>
+        )
+      },
+      Exit.mapError((error) => this.faultOf(error)),
       identity<Fault>
     )
   }

@@ -48,6 +48,7 @@ export const dialectCommands = (dialect: Dialect) => {
     coalesce: dialect.coalesce,
     commit: command(dialect.commit),
     forRetry: dialect.forRetry,
+    isOpen: dialect.isOpen,
     release: (connection: Connection, name: string) => command(dialect.release(name))(connection),
     rollback: command(dialect.rollback),
     rollbackTo: (connection: Connection, name: string) => command(dialect.rollbackTo(name))(connection),

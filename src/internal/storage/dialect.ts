@@ -62,6 +62,8 @@ export interface Dialect {
   readonly savepoint: (name: string) => string
   readonly release: (name: string) => string
   readonly rollbackTo: (name: string) => string
+  /** Whether a transaction is open on the connection. */
+  readonly isOpen: (connection: Connection) => Effect.Effect<boolean>
   /** Whether one transaction for many writes is cheaper than a connection for each. */
   readonly coalesce: boolean
   /** The connection to use where the client's own cache of statements must be avoided. */

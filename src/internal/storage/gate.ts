@@ -88,7 +88,10 @@ export const acquire = <E>(gate: Gate, wait: Wait<E>): Effect.Effect<void, E> =>
     else waiter.wake = () => resume(Effect.void)
   })
   return Effect.onError(
-    wait.restore(Effect.timeoutFail(granted, { duration: wait.timeout, onTimeout: wait.onTimeout })),
+    // The wait ends in time also where nothing can be interrupted.
+    wait.restore(
+      Effect.timeoutFail(Effect.interruptible(granted), { duration: wait.timeout, onTimeout: wait.onTimeout })
+    ),
     () => Effect.sync(() => gate.cancel(waiter))
   )
 }

@@ -71,11 +71,18 @@ export const textKeys: KeyKind<string> = {
   byteLength: (key) => Buffer.byteLength(key)
 }
 
+/**
+ * A copy that is a plain `Uint8Array`. (`slice` of a `Buffer` is a view of the same memory.)
+ *
+ * @internal
+ */
+export const copyBytes = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
+
 const afterBytesPrefix = (prefix: Uint8Array): Uint8Array | undefined => {
   let end = prefix.length
   while (end > 0 && prefix[end - 1] === 0xff) end--
   if (end === 0) return undefined
-  const after = prefix.slice(0, end)
+  const after = copyBytes(prefix.subarray(0, end))
   after[end - 1] = (after[end - 1] ?? 0) + 1
   return after
 }
@@ -94,6 +101,6 @@ export const bytesKeys: KeyKind<Uint8Array> = {
   afterPrefix: afterBytesPrefix,
   isEmpty: (key) => key.length === 0,
   identity: (key) => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1"),
-  copy: (key) => key.slice(),
+  copy: copyBytes,
   byteLength: (key) => key.length
 }

@@ -14,7 +14,7 @@ import { Access, type Engine } from "./access.js"
 import { BTree, type Tree } from "./btree.js"
 import { failing, type Fault, otherKeys } from "./fault.js"
 import { Gate, hold } from "./gate.js"
-import { bytesKeys, type KeyKind, textKeys } from "./keys.js"
+import { bytesKeys, copyBytes, type KeyKind, textKeys } from "./keys.js"
 import { type Driver, makeKeyspace } from "./keyspace.js"
 import type { Bounds } from "./range.js"
 import { makeService } from "./service.js"
@@ -41,7 +41,7 @@ interface Memory {
 const live = (entry: { readonly expiresAt: number | undefined }, now: number): boolean =>
   entry.expiresAt === undefined || entry.expiresAt > now
 
-const copyValue = (value: Value): Value => typeof value === "string" ? value : value.slice()
+const copyValue = (value: Value): Value => typeof value === "string" ? value : copyBytes(value)
 
 const makeTable = <K>(kind: KeyKind<K>, memory: Memory): Table<K> => {
   const empty = (): Table<K> => ({
@@ -222,6 +222,7 @@ const makeEngine = (
       enter: (context) => context,
       exclusive: (self, settle, wait) => hold(gate, () => self(memory), settle, wait),
       forRetry: () => memory,
+      isOpen: () => Effect.succeed(true),
       joined: () => undefined,
       lockTimeout,
       release: (_, name) => release(name),

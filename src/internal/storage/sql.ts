@@ -12,6 +12,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import { createHash } from "node:crypto"
 import type { Change, Entry, Options, Storage } from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
@@ -111,7 +112,7 @@ const makeDriver = <K extends string | Uint8Array>(
     setMany: (entries, fail) =>
       access.atomic((connection) => executeAll(connection, queries.setMany(entries)), () => undefined, fail),
     modify: (key, f, fail) =>
-      access.atomic(
+      access.update(
         (connection, clock) =>
           Effect.flatMap(execute(connection, queries.get(key, now(clock))), (rows) => {
             const [answer, what] = f(first(key)(rows))
@@ -199,9 +200,12 @@ const textKey = (key: unknown): string => String(key)
 const bytesKey = (key: unknown): Uint8Array =>
   key instanceof Uint8Array ? new Uint8Array(key.buffer, key.byteOffset, key.byteLength) : new Uint8Array()
 
-/** A table name nobody gives us: the id makes it unique, the rest is for whoever looks into the database. */
+/**
+ * A table name nobody gives us. The id makes it unique; the hash keeps a keyspace that was rolled back, whose id is given
+ * away again, from writing into another; the rest is for whoever looks into the database.
+ */
 const tableName = (id: number, name: string): string => {
-  const prefix = `kv_${id}_`
+  const prefix = `kv_${id}_${createHash("sha256").update(JSON.stringify(name)).digest("hex").slice(0, 8)}_`
   return prefix + name.toLowerCase().replace(/[^a-z0-9]+/g, "_").slice(0, 40 - prefix.length)
 }
 

@@ -191,6 +191,12 @@ export const sqlite: Dialect = {
   commit: "COMMIT",
   forRetry: (connection) => unprepared(connection),
   hasTable: (name) => ["SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", [name]],
+  // SQLite has no other way to tell: a BEGIN that succeeds shows that no transaction was open.
+  isOpen: (connection) =>
+    Effect.matchEffect(unprepared(connection).execute("BEGIN", [], undefined), {
+      onFailure: () => Effect.succeed(true),
+      onSuccess: () => Effect.as(Effect.ignore(unprepared(connection).execute("ROLLBACK", [], undefined)), false)
+    }),
   migrations: [[
     "CREATE TABLE kv_catalog (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, keys TEXT NOT NULL) STRICT"
   ]],
@@ -221,14 +227,14 @@ const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string" ? cause.code : ""
 
 const causes: ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason, detail: string]> = [
-  [/^SQLITE_BUSY/, "Busy", "another connection holds the lock"],
+  [/^SQLITE_(BUSY|PROTOCOL)/, "Busy", "another connection holds the lock"],
   [/^SQLITE_LOCKED/, "Busy", "something that is still open on this connection, a transaction perhaps, is in the way"],
   [/^SQLITE_FULL/, "Full", "there is no room left for the database; free some and try again"],
   [/^SQLITE_READONLY/, "ReadOnly", "the database cannot be written: it was opened read-only, or its file or folder is"],
   [/^SQLITE_CORRUPT/, "Corrupt", "the database file is damaged; restore a backup or recover it with the sqlite3 shell"],
   [/^SQLITE_NOTADB/, "NotADatabase", "the file is not a SQLite database, or it is encrypted; check the file name"],
   [/^SQLITE_(PERM|AUTH)/, "Permission", "access to the database was refused; check the rights of its file and folder"],
-  [/^SQLITE_(CANTOPEN|IOERR|PROTOCOL|NOLFS)/, "Unavailable", "the database file cannot be opened, read or written"],
+  [/^SQLITE_(CANTOPEN|IOERR|NOLFS)/, "Unavailable", "the database file cannot be opened, read or written"],
   [/^SQLITE_TOOBIG/, "InvalidValue", "the value is larger than SQLite's limit of 1,000,000,000 bytes"]
 ]
 
