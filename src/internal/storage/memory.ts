@@ -34,8 +34,8 @@ interface Undoable {
 
 interface Memory {
   readonly tables: Set<Undoable>
-  /** What undoes the open transaction, and its savepoints by name. */
-  readonly undo: Map<string, () => void>
+  /** What undoes the open transaction, and its savepoints after it. */
+  readonly savepoints: Array<{ readonly name: string; readonly undo: () => void }>
 }
 
 const live = (entry: { readonly expiresAt: number | undefined }, now: number): boolean =>
@@ -198,37 +198,41 @@ function* inBounds<K>(tree: Tree<K, Entry<K>>, kind: KeyKind<K>, bounds: Bounds<
 const makeEngine = (
   lockTimeout: Duration.Duration
 ): { readonly engine: Engine<Memory, Fault>; readonly memory: Memory } => {
-  const memory: Memory = { tables: new Set(), undo: new Map() }
+  const memory: Memory = { savepoints: [], tables: new Set() }
   const gate = new Gate()
-  const open = (name: string) => () =>
+  const open = (name: string) =>
     Effect.sync(() => {
-      const undo = new Map(Array.from(memory.tables, (table) => [table, table.snapshot()]))
-      memory.undo.set(name, () => {
-        for (const table of memory.tables) (undo.get(table) ?? table.empty)()
-      })
+      const before = new Map(Array.from(memory.tables, (table) => [table, table.snapshot()]))
+      const undo = () => {
+        for (const table of memory.tables) (before.get(table) ?? table.empty)()
+      }
+      memory.savepoints.push({ name, undo })
     })
-  const release = (name: string) =>
+  // Those within end with it; what has ended already is not found.
+  const end = (name: string, undo: boolean) =>
     Effect.sync(() => {
-      memory.undo.delete(name)
+      const at = memory.savepoints.findIndex((savepoint) => savepoint.name === name)
+      if (at < 0) return
+      if (undo) memory.savepoints[at]?.undo()
+      memory.savepoints.length = at
     })
-  const rollback = (name: string) => Effect.sync(() => memory.undo.get(name)?.())
   const outermost = ""
   return {
     engine: {
-      begin: open(outermost),
+      begin: () => open(outermost),
       classify: (fault) => fault,
       coalesce: false,
-      commit: () => release(outermost),
+      commit: () => end(outermost, false),
       enter: (context) => context,
       exclusive: (self, settle, wait) => hold(gate, () => self(memory), settle, wait),
       forRetry: () => memory,
       isOpen: () => Effect.succeed(true),
       joined: () => undefined,
       lockTimeout,
-      release: (_, name) => release(name),
-      rollback: () => Effect.zipRight(rollback(outermost), release(outermost)),
-      rollbackTo: (_, name) => rollback(name),
-      savepoint: (_, name) => open(name)()
+      release: (_, name) => end(name, false),
+      rollback: () => end(outermost, true),
+      rollbackTo: (_, name) => end(name, true),
+      savepoint: (_, name) => open(name)
     },
     memory
   }
