@@ -5,13 +5,13 @@
  *
  * @since 0.1.0
  */
-import canonicalize from "canonicalize"
 import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import type { Equivalence } from "effect/Equivalence"
 import * as Exit from "effect/Exit"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { print } from "./internal/canonicalJson.js"
 import { fromParser } from "./internal/parser.js"
 import type { Value } from "./Storage.js"
 
@@ -73,10 +73,11 @@ export class CodecError extends Data.TaggedError("CodecError")<{
   readonly cause?: unknown
 }> {
   override get message(): string {
-    const what = this.operation === "encode" ? "the value for" : "what is stored at"
-    return `cannot ${this.operation} ${what} key ${JSON.stringify(this.key)} in keyspace ${
-      JSON.stringify(this.keyspace)
-    }: ${this.detail}`
+    const place = `key ${JSON.stringify(this.key)} in keyspace ${JSON.stringify(this.keyspace)}`
+    return this.operation === "encode"
+      ? `cannot encode the value for ${place}: ${this.detail}`
+      : `cannot decode what is stored at ${place}: ${this.detail}\n` +
+        "If the schema has changed, give new fields a default, accept both forms, or set onDecodeFailure to \"miss\""
   }
 }
 
@@ -115,8 +116,9 @@ const failure = (operation: "encode" | "decode", at: At, detail: string, more?: 
  * Values as canonical JSON (RFC 8785: sorted members, no white space), through the schema: equal values have equal
  * texts. This is the default of every store.
  *
- * What JSON lacks must be given a form by the schema (`Schema.Date`, `Schema.BigInt`, `Schema.Uint8ArrayFromBase64`);
- * `NaN`, infinities and lone surrogates fail as `CodecError`. A value that encodes to `undefined` is kept as the empty
+ * What JSON lacks must be given a form by the schema (`Schema.Date`, `Schema.BigInt`, `Schema.Uint8ArrayFromBase64`).
+ * What has none fails as `CodecError` instead of being changed: `NaN`, infinities, lone surrogates, `undefined` in an
+ * array, functions, class instances that the schema does not encode. A value that encodes to `undefined` is kept as the empty
  * text, so `Schema.Void` and `Schema.UndefinedOr` work.
  *
  * @since 0.1.0
@@ -142,7 +144,9 @@ export const json = <A, I, R>(schema: Schema.Schema<A, I, R>): Codec<A, R> => {
         try {
           return Exit.succeed(encoded === undefined ? "" : print(encoded))
         } catch (cause) {
-          return Exit.fail(failure("encode", at, `no JSON can hold it: ${String(cause)}`, { cause }))
+          return Exit.fail(
+            failure("encode", at, `${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+          )
         }
       }),
     equivalence: lazyEquivalence(schema)
@@ -152,12 +156,6 @@ export const json = <A, I, R>(schema: Schema.Schema<A, I, R>): Codec<A, R> => {
 const parse = (stored: Value): unknown => {
   if (typeof stored !== "string") throw new Error("bytes are stored there, and JSON is text")
   return stored === "" ? undefined : JSON.parse(stored)
-}
-
-const print = (encoded: unknown): string => {
-  const text = canonicalize(encoded)
-  if (text === undefined) throw new Error(`${typeof encoded} is not a JSON value`)
-  return text
 }
 
 /** Schemas that are never compared need no equivalence, and some have none. */

@@ -195,6 +195,10 @@ export interface TagClass<Self, Id extends string, Shape, R> extends Context.Tag
   readonly layerMemory: Layer.Layer<Self, StorageError, R>
 }
 
+/** In a memory of its own, also beside others: layers are shared by reference, unless they are fresh. */
+const inMemory = <A, E, R>(layer: Layer.Layer<A, E, Storage.Storage | R>) =>
+  Layer.provide(layer, Layer.fresh(Storage.layerMemory))
+
 /**
  * Defines a store as a service: the class is its tag and has its layers.
  *
@@ -229,7 +233,7 @@ export const Tag =
     const tag = Context.Tag(id)<Self, KeyValueStore<K, A>>()
     // Values, not getters: layers are shared by reference.
     const layer = Layer.effect(tag, make(options))
-    return Object.assign(tag, { layer, layerMemory: Layer.provide(layer, Storage.layerMemory) })
+    return Object.assign(tag, { layer, layerMemory: inMemory(layer) })
   }
 
 /**
@@ -284,4 +288,4 @@ export const layer = (
  * @since 0.1.0
  * @category layers
  */
-export const layerMemory: Layer.Layer<Plain, StorageError> = Layer.provide(layer(), Storage.layerMemory)
+export const layerMemory: Layer.Layer<Plain, StorageError> = inMemory(layer())

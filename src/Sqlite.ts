@@ -17,7 +17,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as client from "./internal/sqlite/client.js"
 import * as path from "./internal/sqlite/path.js"
-import { failing } from "./internal/storage/fault.js"
+import { failing, Fault } from "./internal/storage/fault.js"
 import type { StorageError } from "./StorageError.js"
 
 /**
@@ -91,8 +91,7 @@ export interface Options {
  */
 export const make = (
   options: Options
-): Effect.Effect<SqliteClient.SqliteClient, StorageError, Scope.Scope> =>
-  Effect.provide(client.make(options), Reactivity.layer)
+): Effect.Effect<SqliteClient.SqliteClient, StorageError, Scope.Scope | Reactivity.Reactivity> => client.make(options)
 
 const context = (client: SqliteClient.SqliteClient) =>
   Context.make(SqlClient.SqlClient, client).pipe(Context.add(SqliteClient.SqliteClient, client))
@@ -137,7 +136,7 @@ const context = (client: SqliteClient.SqliteClient) =>
 export const layer = (
   options: Options
 ): Layer.Layer<SqlClient.SqlClient | SqliteClient.SqliteClient, StorageError> =>
-  Layer.scopedContext(Effect.map(make(options), context))
+  Layer.provide(Layer.scopedContext(Effect.map(make(options), context)), Reactivity.layer)
 
 /**
  * The same, with its options from `Config`.
@@ -159,7 +158,10 @@ export const layer = (
 export const layerConfig = (
   config: Config.Config.Wrap<Options>
 ): Layer.Layer<SqlClient.SqlClient | SqliteClient.SqliteClient, StorageError | ConfigError> =>
-  Layer.scopedContext(Effect.map(Effect.flatMap(Config.unwrap(config), make), context))
+  Layer.provide(
+    Layer.scopedContext(Effect.map(Effect.flatMap(Config.unwrap(config), make), context)),
+    Reactivity.layer
+  )
 
 const mapError = (method: string) => (error: SqlError): StorageError => failing(method)(client.toFault(error))
 
@@ -213,7 +215,7 @@ export const integrityCheck: Effect.Effect<ReadonlyArray<string>, StorageError, 
 
 /**
  * Copies the database to another file while it is in use, replacing what that held; parent folders are made. Timers and other work of the process go on; operations on
- * this database wait until the copy is done.
+ * this database wait until the copy is done, and fail as `Busy` if that takes longer than their `lockTimeout`.
  *
  * @since 0.1.0
  * @category maintenance
@@ -221,6 +223,11 @@ export const integrityCheck: Effect.Effect<ReadonlyArray<string>, StorageError, 
 export const backup = (filename: string): Effect.Effect<void, StorageError, SqliteClient.SqliteClient> =>
   Effect.flatMap(SqliteClient.SqliteClient, (client) => {
     const file = path.resolve(filename)
+    if (file === path.memory) {
+      return Effect.fail(
+        failing("backup")(new Fault("Unavailable", "a backup in memory would be gone at once; name a file"))
+      )
+    }
     return Effect.zipRight(
       Effect.mapError(path.prepare(file), failing("backup")),
       Effect.asVoid(Effect.mapError(client.backup(file), mapError("backup")))

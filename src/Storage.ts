@@ -246,8 +246,8 @@ export interface Options {
   /** When expired entries are removed in the background; `false`: never, only by `maintenance.compact`. */
   readonly sweep?: SweepOptions | false | undefined
   /**
-   * How long an operation waits for the connection or for a lock before it fails as `Busy`; 5 seconds. A client of
-   * `Sqlite.layer` brings its own.
+   * How long an operation waits for a lock before it fails as `Busy`; 5 seconds. A client of `Sqlite.layer` brings its
+   * own. On another client the first Storage decides, and the wait for the client's connection is the client's.
    */
   readonly lockTimeout?: Duration.DurationInput | undefined
 }

@@ -111,28 +111,30 @@ export class KeyNotFound extends Data.TaggedError("KeyNotFound")<{
 }
 
 /**
- * An `increment` whose result cannot be kept exactly: a `bigint` beyond 64 bits, whole numbers beyond 2^53 - 1, or what
- * is not finite. Nothing was written.
+ * An `increment` whose result cannot be kept exactly: a `bigint` beyond 64 bits, whole numbers beyond 2^53 - 1, what is
+ * not finite, or a sum of a `bigint` and a `number`. Nothing was written.
  *
  * @since 0.1.0
  * @category errors
  */
 export class CounterError extends Data.TaggedError("CounterError")<{
-  readonly reason: "Overflow" | "NotFinite"
+  readonly reason: "Overflow" | "NotFinite" | "Mixed"
   readonly keyspace: string
   readonly key: string
   readonly current: number | bigint
   readonly by: number | bigint
 }> {
   override get message(): string {
-    const limit = typeof this.by === "bigint"
-      ? "64 bits"
-      : "2^53 - 1, up to which numbers are exact; use a bigint counter"
-    return this.reason === "Overflow"
-      ? `${this.current} + ${this.by} at key ${show(this.key)} in keyspace ${show(this.keyspace)} goes beyond ${limit}`
-      : `${this.current} + ${this.by} at key ${show(this.key)} in keyspace ${
-        show(this.keyspace)
-      } is not a finite number`
+    const because = {
+      Mixed: "mixes a bigint and a number; use one of them for the whole store",
+      NotFinite: "is not a finite number",
+      Overflow: typeof this.by === "bigint"
+        ? "goes beyond 64 bits"
+        : "goes beyond 2^53 - 1, up to which numbers are exact; use a bigint counter"
+    }
+    return `${this.current} + ${this.by} at key ${show(this.key)} in keyspace ${show(this.keyspace)} ${
+      because[this.reason]
+    }`
   }
 }
 
@@ -148,5 +150,10 @@ const show = (value: unknown): string => {
     return JSON.stringify(value.length > shown ? `${value.slice(0, shown)}...` : value) +
       (value.length > shown ? ` (${value.length} characters)` : "")
   }
-  return String(value)
+  if (typeof value !== "object" || value === null) return String(value)
+  try {
+    return JSON.stringify(value).slice(0, shown * 2)
+  } catch {
+    return String(value)
+  }
 }

@@ -30,12 +30,37 @@ describe("Codec.json", () => {
 
   it.effect("refuses what JSON cannot hold", () =>
     Effect.gen(function*() {
-      for (const value of [NaN, Infinity, -Infinity, 1n, "\ud800", { a: NaN }, [1n], () => 1, Symbol("x")]) {
+      const refused = [
+        NaN,
+        Infinity,
+        -Infinity,
+        1n,
+        "\ud800",
+        { a: NaN },
+        { "\ud800": 1 },
+        [1n],
+        () => 1,
+        Symbol("x"),
+        [1, undefined],
+        // eslint-disable-next-line no-sparse-arrays
+        [1, , 2],
+        new Date(0),
+        { m: new Map() },
+        new Uint8Array(1),
+        Option.some(1),
+        { f: () => 1 },
+        new (class Own {
+          readonly a = 1
+        })()
+      ]
+      for (const value of refused) {
         const error = yield* Effect.flip(json.encode(value, at))
         assert.strictEqual(error._tag, "CodecError")
         assert.strictEqual(error.operation, "encode")
         assert.include(error.message, "key \"k\" in keyspace \"s\"")
       }
+      const where = yield* Effect.flip(json.encode({ a: [{ b: NaN }] }, at))
+      assert.include(where.message, "at .a[0].b")
       const circular: { self?: unknown } = {}
       circular.self = circular
       assert.strictEqual((yield* Effect.flip(json.encode(circular, at)))._tag, "CodecError")

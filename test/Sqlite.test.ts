@@ -22,7 +22,7 @@ import { Sqlite, Storage, StorageError } from "effect-kv"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
-import { keysOf, open, tempFile, tempFolder } from "./support.js"
+import { keysOf, open, openSqlite, tempFile, tempFolder } from "./support.js"
 
 const read = (sql: SqlClient.SqlClient, name: string) =>
   Effect.map(sql.unsafe(`PRAGMA ${name}`), (rows) => Object.values(rows[0] ?? {})[0])
@@ -60,7 +60,7 @@ const withHome = <A, E, R>(home: string, effect: Effect.Effect<A, E, R>) =>
 describe("Sqlite options", () => {
   it.scopedLive("a new database has the documented defaults", () =>
     Effect.gen(function*() {
-      const sql = yield* Sqlite.make({ filename: yield* tempFile })
+      const sql = yield* openSqlite({ filename: yield* tempFile })
       assert.strictEqual(yield* read(sql, "journal_mode"), "wal")
       assert.strictEqual(yield* read(sql, "synchronous"), 1)
       assert.strictEqual(yield* read(sql, "busy_timeout"), 0)
@@ -85,14 +85,14 @@ describe("Sqlite options", () => {
   it.scopedLive("journalMode OFF, with which nothing could be rolled back, is refused as Incompatible", () =>
     Effect.gen(function*() {
       const off: unknown = "OFF"
-      const reason = yield* reasonOf(Sqlite.make({ filename: yield* tempFile, journalMode: off as "WAL" }))
+      const reason = yield* reasonOf(openSqlite({ filename: yield* tempFile, journalMode: off as "WAL" }))
       assert.strictEqual(reason, "Incompatible")
     }))
 
   it.scopedLive("synchronous takes in each of its levels", () =>
     Effect.gen(function*() {
       for (const [level, synchronous] of (["OFF", "NORMAL", "FULL", "EXTRA"] as const).entries()) {
-        const sql = yield* Sqlite.make({ filename: yield* tempFile, synchronous })
+        const sql = yield* openSqlite({ filename: yield* tempFile, synchronous })
         assert.strictEqual(yield* read(sql, "synchronous"), level)
       }
     }))
@@ -100,7 +100,7 @@ describe("Sqlite options", () => {
   it.scopedLive("autoVacuum takes in each of its kinds", () =>
     Effect.gen(function*() {
       for (const [kind, autoVacuum] of (["NONE", "FULL", "INCREMENTAL"] as const).entries()) {
-        const sql = yield* Sqlite.make({ autoVacuum, filename: yield* tempFile })
+        const sql = yield* openSqlite({ autoVacuum, filename: yield* tempFile })
         yield* sql`CREATE TABLE log (message TEXT)`
         assert.strictEqual(yield* read(sql, "auto_vacuum"), kind)
       }
@@ -108,7 +108,7 @@ describe("Sqlite options", () => {
 
   it.scopedLive("cacheSize, mmapSize and pageSize are bytes", () =>
     Effect.gen(function*() {
-      const sql = yield* Sqlite.make({
+      const sql = yield* openSqlite({
         cacheSize: 4 << 20,
         filename: yield* tempFile,
         mmapSize: 1 << 20,
@@ -133,7 +133,7 @@ describe("Sqlite options", () => {
           { mmapSize: 2 ** 50 }
         ]
       ) {
-        const reason = yield* reasonOf(Sqlite.make({ ...options, filename: yield* tempFile }))
+        const reason = yield* reasonOf(openSqlite({ ...options, filename: yield* tempFile }))
         assert.strictEqual(reason, "Incompatible", JSON.stringify(options))
       }
     }))
@@ -148,7 +148,7 @@ describe("Sqlite options", () => {
       ]
       for (const option of options) {
         const filename = yield* tempFile
-        const error = yield* Effect.flip(Sqlite.make({ ...option, filename }))
+        const error = yield* Effect.flip(openSqlite({ ...option, filename }))
         assert.strictEqual(error.reason, "Incompatible")
         assert.strictEqual(error.method, "open")
         assert.include(error.message, "is not one of")
@@ -166,10 +166,10 @@ describe("Sqlite options", () => {
     Effect.gen(function*() {
       const filename = yield* tempFile
       yield* prepared(filename, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = NONE; CREATE TABLE log (message TEXT)")
-      const pageSize = yield* Effect.flip(Sqlite.make({ filename, pageSize: 4096 }))
+      const pageSize = yield* Effect.flip(openSqlite({ filename, pageSize: 4096 }))
       assert.strictEqual(pageSize.reason, "Incompatible")
       assert.include(pageSize.message, "page_size")
-      const autoVacuum = yield* Effect.flip(Sqlite.make({ autoVacuum: "INCREMENTAL", filename }))
+      const autoVacuum = yield* Effect.flip(openSqlite({ autoVacuum: "INCREMENTAL", filename }))
       assert.strictEqual(autoVacuum.reason, "Incompatible")
       assert.include(autoVacuum.message, "auto_vacuum")
     }))
@@ -188,7 +188,7 @@ describe("Sqlite options", () => {
     Effect.gen(function*() {
       const filename = yield* tempFile
       yield* prepared(filename, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = FULL; CREATE TABLE log (message TEXT)")
-      const sql = yield* Sqlite.make({ autoVacuum: "FULL", filename, pageSize: 8192 })
+      const sql = yield* openSqlite({ autoVacuum: "FULL", filename, pageSize: 8192 })
       assert.strictEqual(yield* read(sql, "page_size"), 8192)
       assert.strictEqual(yield* read(sql, "auto_vacuum"), 1)
     }))
@@ -246,7 +246,7 @@ describe("Sqlite files", () => {
       yield* withHome(
         home,
         Effect.gen(function*() {
-          const sql = yield* Sqlite.make({ filename: "~/app/data.db" })
+          const sql = yield* openSqlite({ filename: "~/app/data.db" })
           yield* sql`CREATE TABLE log (message TEXT)`
           yield* Effect.provideService(Sqlite.backup("~/copy.db"), SqliteClient.SqliteClient, sql)
         })
@@ -259,7 +259,7 @@ describe("Sqlite files", () => {
     Effect.gen(function*() {
       const folder = yield* tempFolder
       const filename = path.join(folder, "a/b/data.db")
-      const sql = yield* Sqlite.make({ filename })
+      const sql = yield* openSqlite({ filename })
       yield* sql`CREATE TABLE log (message TEXT)`
       assert.strictEqual(mode(path.join(folder, "a")), 0o700)
       assert.strictEqual(mode(path.join(folder, "a/b")), 0o700)
@@ -273,7 +273,7 @@ describe("Sqlite files", () => {
       fs.chmodSync(folder, 0o755)
       yield* prepared(filename, "CREATE TABLE log (message TEXT)")
       fs.chmodSync(filename, 0o644)
-      yield* Sqlite.make({ filename })
+      yield* openSqlite({ filename })
       assert.strictEqual(mode(folder), 0o755)
       assert.strictEqual(mode(filename), 0o644)
     }))
@@ -294,7 +294,7 @@ describe("Sqlite files", () => {
 
   it.scopedLive(":memory: takes sizes, and refuses a journal mode that it cannot have", () =>
     Effect.gen(function*() {
-      const sql = yield* Sqlite.make({
+      const sql = yield* openSqlite({
         autoVacuum: "FULL",
         cacheSize: 1 << 20,
         filename: ":memory:",
@@ -306,12 +306,12 @@ describe("Sqlite files", () => {
       assert.strictEqual(yield* read(sql, "auto_vacuum"), 1)
       assert.strictEqual(yield* read(sql, "cache_size"), -1024)
       assert.strictEqual(yield* read(sql, "journal_mode"), "memory")
-      assert.strictEqual(yield* reasonOf(Sqlite.make({ filename: ":memory:", journalMode: "WAL" })), "Incompatible")
+      assert.strictEqual(yield* reasonOf(openSqlite({ filename: ":memory:", journalMode: "WAL" })), "Incompatible")
     }))
 
   it.scopedLive("an empty filename is refused, and says what to do", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Sqlite.make({ filename: "" }))
+      const error = yield* Effect.flip(openSqlite({ filename: "" }))
       assert.strictEqual(error.reason, "Unavailable")
       assert.include(error.message, ":memory:")
     }))
@@ -610,7 +610,7 @@ describe("Sqlite maintenance", () => {
         fs.writeSync(file, Buffer.alloc(8 * 4096, 0xa5), 0, 8 * 4096, middle)
         fs.closeSync(file)
       })
-      const sql = yield* Sqlite.make({ filename })
+      const sql = yield* openSqlite({ filename })
       const result = yield* Effect.either(
         Effect.provideService(Sqlite.integrityCheck, SqliteClient.SqliteClient, sql)
       )

@@ -1,13 +1,14 @@
 /** Storage and the user's own SQL, on a bare client and next to another client. */
+import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Effect, Fiber, Layer, Option, TestClock } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Option, Queue, Stream, TestClock } from "effect"
 import { Sqlite, Storage } from "effect-kv"
 import { statSync } from "node:fs"
 import * as path from "node:path"
-import { temporaryFolder } from "./engines.js"
+import { tempFolder } from "./support.js"
 
 const sql = SqlClient.SqlClient
 
@@ -187,7 +188,7 @@ describe("maintenance.compact", () => {
   it.effect("gives free room back to the file system, and ends where the database keeps it", () =>
     Effect.gen(function*() {
       for (const autoVacuum of ["INCREMENTAL", "NONE"] as const) {
-        const folder = yield* temporaryFolder
+        const folder = yield* tempFolder
         const filename = path.join(folder, "kv.db")
         const sizes = yield* Effect.gen(function*() {
           const storage = yield* Storage.Storage
@@ -208,4 +209,118 @@ describe("maintenance.compact", () => {
         else assert.strictEqual(sizes[1], sizes[0])
       }
     }).pipe(Effect.scoped))
+})
+
+describe("what a fiber that outlives its transaction cannot do", () => {
+  it.effect("reserve the connection", () =>
+    Effect.gen(function*() {
+      const client = yield* sql
+      const go = yield* Deferred.make<void>()
+      const fiber = yield* client.withTransaction(Effect.forkDaemon(
+        Effect.zipRight(Deferred.await(go), Effect.flip(Effect.scoped(client.reserve)))
+      ))
+      yield* Deferred.succeed(go, undefined)
+      assert.strictEqual((yield* Fiber.join(fiber))._tag, "SqlError")
+    }).pipe(Effect.provide(facade)))
+
+  it.effect("write into another transaction, on a bare client", () =>
+    Effect.gen(function*() {
+      const client = yield* sql
+      const storage = yield* Storage.Storage
+      const keyspace = yield* storage.keyspace("test")
+      const go = yield* Deferred.make<void>()
+      const fiber = yield* client.withTransaction(Effect.zipRight(
+        keyspace.set("first", "v"),
+        Effect.forkDaemon(Effect.zipRight(Deferred.await(go), Effect.flip(keyspace.set("late", "v"))))
+      ))
+      yield* Effect.flip(storage.transaction(Effect.gen(function*() {
+        yield* keyspace.set("other", "v")
+        yield* Deferred.succeed(go, undefined)
+        yield* Fiber.await(fiber)
+        return yield* Effect.fail("no")
+      })))
+      const error = yield* Fiber.join(fiber)
+      assert(error._tag === "StorageError" && error.reason === "Closed")
+      assert.strictEqual((yield* keyspace.stat()).entries, 1)
+    }).pipe(Effect.provide(bare)))
+})
+
+describe("two Storages", () => {
+  it.live("that are built at once on a busy bare client share one access", () =>
+    Effect.gen(function*() {
+      const client = yield* Effect.provide(
+        sql,
+        yield* Layer.build(Layer.orDie(SqliteClient.layer({ filename: ":memory:" })))
+      )
+      const build = Effect.map(
+        Effect.provideService(Layer.build(Layer.fresh(Storage.layer({ sweep: false }))), SqlClient.SqlClient, client),
+        Context.get(Storage.Storage)
+      )
+      const held = yield* Effect.fork(Effect.scoped(Effect.zipRight(client.reserve, Effect.sleep("30 millis"))))
+      yield* Effect.yieldNow()
+      const [first, second] = yield* Effect.all([build, build], { concurrency: 2 })
+      yield* Fiber.join(held)
+      const keyspace = yield* first.keyspace("test")
+      const other = yield* second.keyspace("test")
+      yield* first.transaction(Effect.all([
+        Effect.flip(first.transaction(Effect.zipRight(
+          keyspace.set("a", "v"),
+          Effect.zipRight(Effect.sleep("10 millis"), Effect.fail("no"))
+        ))),
+        second.transaction(other.set("b", "v"))
+      ], { concurrency: 2 }))
+      assert.isTrue(Option.isNone(yield* keyspace.get("a")))
+      assert.isTrue(Option.isSome(yield* keyspace.get("b")))
+    }).pipe(Effect.scoped))
+})
+
+describe("the user's client", () => {
+  it.effect("takes part in the program's Reactivity", () =>
+    Effect.gen(function*() {
+      const client = yield* sql
+      const reactivity = yield* Reactivity.Reactivity
+      yield* client`CREATE TABLE mine (n INTEGER)`
+      const seen = yield* Queue.unbounded<number>()
+      yield* Effect.forkScoped(Stream.runForEach(
+        client.reactive(["mine"], client<{ readonly n: number }>`SELECT count(*) AS n FROM mine`),
+        ([row]) => Queue.offer(seen, row?.n ?? -1)
+      ))
+      assert.strictEqual(yield* Queue.take(seen), 0)
+      yield* reactivity.mutation(["mine"], client`INSERT INTO mine (n) VALUES (1)`)
+      assert.strictEqual(yield* Queue.take(seen), 1)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(Sqlite.layer({ filename: ":memory:" }), Reactivity.layer))))
+
+  it.effect("is not told for ever that a table is missing", () =>
+    Effect.gen(function*() {
+      const client = yield* sql
+      const count = client<{ readonly n: number }>`SELECT count(*) AS n FROM later`
+      yield* Effect.flip(count)
+      yield* client`CREATE TABLE later (n INTEGER)`
+      deepStrictEqual(yield* count, [{ n: 0 }])
+      const storage = yield* Storage.Storage
+      const stale = yield* Deferred.make<Storage.Keyspace>()
+      yield* Effect.flip(storage.transaction(
+        Effect.zipRight(Effect.flatMap(storage.keyspace("n"), (_) => Deferred.succeed(stale, _)), Effect.fail("no"))
+      ))
+      yield* Effect.flip(Stream.runDrain((yield* Deferred.await(stale)).entries()))
+      yield* Stream.runDrain((yield* storage.keyspace("n")).entries())
+    }).pipe(Effect.provide(facade)))
+})
+
+describe("fairness", () => {
+  for (const [name, layer] of [["SQLite", facade], ["memory", Storage.layerMemory]] as const) {
+    it.live(`of fibers that never pause each gets its turn, on ${name}`, () =>
+      Effect.gen(function*() {
+        const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("test"))
+        const turns = [0, 0, 0, 0]
+        // Until the slowest has done its share; a starved one would keep the others going for ever.
+        const loop = (i: number): Effect.Effect<void, unknown> =>
+          Effect.suspend(() => {
+            turns[i]!++
+            return Math.min(...turns) >= 200 ? Effect.void : Effect.flatMap(keyspace.get("k"), () => loop(i))
+          })
+        yield* Effect.forEach(turns, (_, i) => loop(i), { concurrency: "unbounded" })
+        assert.isBelow(Math.max(...turns), 100 * 200)
+      }).pipe(Effect.provide(layer)))
+  }
 })

@@ -2,9 +2,8 @@
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { Effect, Layer } from "effect"
 import { Sqlite, Storage, type StorageError } from "effect-kv"
-import { mkdtempSync, rmSync } from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
+import { tempFolder } from "./support.js"
 
 export interface Engine {
   readonly name: string
@@ -12,18 +11,12 @@ export interface Engine {
   readonly layer: Layer.Layer<Storage.Storage, StorageError.StorageError>
 }
 
-/** A folder that is gone when the scope closes. */
-export const temporaryFolder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(path.join(os.tmpdir(), "effect-kv-test-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { force: true, recursive: true }))
-)
-
 const options: Storage.Options = { sweep: false }
 
 export const sqliteFile: Engine = {
   layer: Layer.unwrapScoped(
     Effect.map(
-      temporaryFolder,
+      tempFolder,
       (folder) => Layer.provide(Storage.layer(options), Sqlite.layer({ filename: path.join(folder, "kv.db") }))
     )
   ),

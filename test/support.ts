@@ -1,6 +1,7 @@
 /**
  * What the tests of the embedded engine share: folders that go with their scope, opened databases, other processes.
  */
+import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { Chunk, Context, Effect, Layer, Option, Queue, Stream } from "effect"
 import { Sqlite, Storage } from "effect-kv"
@@ -82,3 +83,6 @@ export const child = (
       send: (line) => Effect.sync(() => void spawned.stdin.write(`${line}\n`))
     } satisfies Child
   })
+
+/** `Sqlite.make` for those who have no other use for Reactivity. */
+export const openSqlite = (options: Sqlite.Options) => Effect.provide(Sqlite.make(options), Reactivity.layer)

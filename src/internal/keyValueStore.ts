@@ -61,6 +61,16 @@ const andThen = <A, E, B, E2>(
 /** Stands for a stored value that no longer fits, in a store that takes that for a miss. */
 const missed = Symbol("effect-kv/missed")
 
+/** A schema or codec that throws is one that fails. */
+const attempt = <A, E>(f: () => Effect.Effect<A, E>, onThrow: (cause: unknown) => E): Effect.Effect<A, E> => {
+  try {
+    const self = f()
+    return isDone(self) ? self : Effect.catchAllDefect(self, (cause) => Effect.fail(onThrow(cause)))
+  } catch (cause) {
+    return Exit.fail(onThrow(cause))
+  }
+}
+
 /** The same for many, without an effect for each that is done. What is missed is left out. */
 const forEach = <A, B, E>(
   items: Iterable<A>,
@@ -138,12 +148,13 @@ const textKeys = <K = string>(keyspace: string): KeyCodec<K> => ({
 const minInt64 = -(2n ** 63n)
 const maxInt64 = 2n ** 63n - 1n
 
-const sum = (a: number | bigint, b: number | bigint): number | bigint | "Overflow" | "NotFinite" => {
+const sum = (a: number | bigint, b: number | bigint): number | bigint | CounterError["reason"] => {
   if (typeof a === "bigint" && typeof b === "bigint") {
     const total = a + b
     return total < minInt64 || total > maxInt64 ? "Overflow" : total
   }
-  const total = Number(a) + Number(b)
+  if (typeof a === "bigint" || typeof b === "bigint") return "Mixed"
+  const total = a + b
   if (!Number.isFinite(total)) return "NotFinite"
   return Number.isSafeInteger(a) && Number.isSafeInteger(b) && !Number.isSafeInteger(total) ? "Overflow" : total
 }
@@ -163,12 +174,21 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
   const { codec, keys, keyspace, missOnFailure, prefix, storage } = view
   const { name } = keyspace
 
+  const thrown = (operation: "encode" | "decode", key: string) => (cause: unknown) =>
+    new Codec.CodecError({ cause, detail: `the codec threw ${String(cause)}`, key, keyspace: name, operation })
+
   const withKey = <B, E>(key: K, f: (key: string) => Effect.Effect<B, E>): Effect.Effect<B, E | InvalidKey> =>
-    andThen(keys.encode(key), (key) => f(prefix + key))
+    andThen(
+      attempt(
+        () => keys.encode(key),
+        (cause) => new InvalidKey({ issue: `the schema for keys threw ${String(cause)}`, key, keyspace: name })
+      ),
+      (key) => f(prefix + key)
+    )
   const storedKeys = (keys: Iterable<K>): Effect.Effect<Array<string>, InvalidKey> =>
     forEach(keys, (key) => withKey(key, Exit.succeed))
   const encode = (key: string, value: A): Effect.Effect<Storage.Value, Codec.CodecError> =>
-    codec.encode(value, { key, keyspace: name })
+    attempt(() => codec.encode(value, { key, keyspace: name }), thrown("encode", key))
   const orMiss = <B>(self: Effect.Effect<B, Codec.CodecError>): Effect.Effect<B | typeof missed, Codec.CodecError> =>
     !missOnFailure
       ? self
@@ -178,13 +198,13 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
       ? Exit.succeed(missed)
       : self
   const decode = ({ key, value }: Storage.Entry): Effect.Effect<A | typeof missed, Codec.CodecError> =>
-    orMiss(codec.decode(value, { key, keyspace: name }))
+    orMiss(attempt(() => codec.decode(value, { key, keyspace: name }), thrown("decode", key)))
   const decodeOption = (entry: Option.Option<Storage.Entry>): Effect.Effect<Option.Option<A>, Codec.CodecError> =>
     Option.isNone(entry)
       ? Exit.succeed(Option.none())
       : andThen(decode(entry.value), (value) => Exit.succeed(value === missed ? Option.none() : Option.some(value)))
   const decodeKey = (key: string): Effect.Effect<K | typeof missed, Codec.CodecError> =>
-    orMiss(keys.decode(prefix === "" ? key : key.slice(prefix.length), key))
+    orMiss(attempt(() => keys.decode(prefix === "" ? key : key.slice(prefix.length), key), thrown("decode", key)))
   const pair = (key: K | typeof missed, value: A | typeof missed): readonly [K, A] | typeof missed =>
     key === missed || value === missed ? missed : [key, value]
   const decodeEntry = (entry: Storage.Entry): Effect.Effect<readonly [K, A] | typeof missed, Codec.CodecError> => {

@@ -21,6 +21,10 @@ class ById extends KeyValueStore.Tag<ById>()("test/ById", { key: Id, keyspace: "
 class Integers extends KeyValueStore.Tag<Integers>()("test/Integers", { keyspace: "integers", value: Schema.BigInt }) {}
 class Floats extends KeyValueStore.Tag<Floats>()("test/Floats", { keyspace: "floats", value: Schema.Number }) {}
 class Texts extends KeyValueStore.Tag<Texts>()("test/Texts", { keyspace: "texts", value: Codec.text }) {}
+class TextsAgain extends KeyValueStore.Tag<TextsAgain>()("test/TextsAgain", {
+  keyspace: "texts",
+  value: Codec.text
+}) {}
 class Blobs extends KeyValueStore.Tag<Blobs>()("test/Blobs", { keyspace: "blobs", value: Codec.bytes }) {}
 
 /** A service that a schema needs, to see that it is taken once, when the store is built. */
@@ -313,6 +317,18 @@ export const suite = ({ layer, name }: Engine) =>
     })
 
     test(
+      "a counter does not mix bigint and number",
+      Effect.gen(function*() {
+        const plain = yield* KeyValueStore.KeyValueStore
+        const either = plain.forSchema(Schema.Union(Schema.Number, Schema.BigInt))
+        yield* either.set("k", 2n ** 60n + 1n)
+        const mixed = yield* Effect.flip(either.increment("k", 2))
+        assert(mixed._tag === "CounterError" && mixed.reason === "Mixed")
+        assert.strictEqual(yield* either.getOrFail("k"), 2n ** 60n + 1n)
+      })
+    )
+
+    test(
       "append extends text and bytes",
       Effect.gen(function*() {
         const [texts, blobs, plain] = yield* Effect.all([Texts, Blobs, KeyValueStore.KeyValueStore])
@@ -528,6 +544,39 @@ export const suite = ({ layer, name }: Engine) =>
       )
     })
 
+    describe("schemas and codecs that throw", () => {
+      const Throwing = Schema.transform(Schema.String, Schema.String, {
+        decode: (text) => {
+          if (text === "no") throw new Error("boom")
+          return text
+        },
+        encode: (text) => {
+          if (text === "bad") throw new Error("boom")
+          return text
+        },
+        strict: true
+      })
+
+      test(
+        "fail, and nothing is lost",
+        Effect.gen(function*() {
+          const store = yield* KeyValueStore.make({ key: Throwing, keyspace: "throwing", value: Throwing })
+          const encoding = yield* Effect.flip(store.set("k", "bad"))
+          assert(encoding._tag === "CodecError" && encoding.message.includes("boom"))
+          assert.strictEqual((yield* Effect.flip(store.get("bad")))._tag, "InvalidKey")
+          yield* store.set("k", "no")
+          assert.strictEqual((yield* Effect.flip(store.get("k")))._tag, "CodecError")
+          assert.strictEqual((yield* Effect.flip(store.update("k", (v) => v)))._tag, "CodecError")
+          assert.isTrue(yield* store.has("k"))
+          const deep: { a?: unknown } = {}
+          let at = deep
+          for (let i = 0; i < 50_000; i++) at = at.a = {}
+          const plain = yield* KeyValueStore.KeyValueStore
+          assert.strictEqual((yield* Effect.flip(plain.forSchema(Schema.Unknown).set("k", deep)))._tag, "CodecError")
+        })
+      )
+    })
+
     describe("codecs that are not synchronous", () => {
       test(
         "update atomically, under contention too",
@@ -596,6 +645,15 @@ export const suite = ({ layer, name }: Engine) =>
         assert.isTrue(Equal.equals(yield* again.size(), 1))
         const other = yield* Effect.provide(Effect.flatMap(Users, (users) => users.size()), Users.layerMemory)
         assert.strictEqual(other, 0)
+        // Also side by side: each layerMemory is a memory of its own.
+        const sizes = yield* Effect.provide(
+          Effect.gen(function*() {
+            yield* (yield* Texts).set("k", "v")
+            return yield* Effect.all([(yield* Texts).size(), (yield* TextsAgain).size()])
+          }),
+          Layer.merge(Texts.layerMemory, TextsAgain.layerMemory)
+        )
+        deepStrictEqual(sizes, [1, 0])
       })
     )
   })

@@ -163,6 +163,7 @@ export const suite = ({ layer, name }: Engine) =>
           const keys = Array.from({ length: 200 }, (_, i) => `k${String(i).padStart(3, "0")}`)
           yield* keyspace.setMany(keys.map((key) => entry(key)))
           deepStrictEqual((yield* keyspace.take({}, 2)).map((_) => _.key), ["k000", "k001"])
+          assert.strictEqual((yield* keyspace.take({ through: "k001" }, 1e300)).length, 0)
           deepStrictEqual((yield* keyspace.take({ reverse: true }, 2)).map((_) => _.key), ["k199", "k198"])
           deepStrictEqual(yield* keyspace.take({}, 0), [])
           const taken = yield* Effect.forEach(Array.from({ length: 60 }), () => keyspace.take({}, 7), {
@@ -284,7 +285,6 @@ export const suite = ({ layer, name }: Engine) =>
           yield* keyspace.setMany([
             entry("past", "v", -5),
             entry("never", "v", Infinity),
-            entry("nan", "v", NaN),
             entry("fraction", "v", 1000.5),
             entry("far", "v", 1e300),
             entry("long ago", "v", -1e300)
@@ -299,6 +299,22 @@ export const suite = ({ layer, name }: Engine) =>
         })
       )
     })
+
+    test(
+      "an expiry that is no number is refused, and what was there stays",
+      Effect.gen(function*() {
+        const keyspace = yield* open
+        yield* keyspace.set("k", "good")
+        assert(isReason("InvalidValue")(yield* Effect.flip(keyspace.set("k", "v", NaN))))
+        assert(isReason("InvalidValue")(yield* Effect.flip(keyspace.setMany([entry("k", "v", Date.parse("bad"))]))))
+        assert(
+          isReason("InvalidValue")(
+            yield* Effect.flip(keyspace.modify("k", () => [undefined, Storage.put("v", NaN)]))
+          )
+        )
+        assert.strictEqual(valueOf(yield* keyspace.get("k")), "good")
+      })
+    )
 
     describe("rule 2: reads never write", () => {
       test(
@@ -715,6 +731,32 @@ export const suite = ({ layer, name }: Engine) =>
           }))
           assert.strictEqual(valueOf(inside), "after")
           assert.strictEqual(valueOf(yield* Fiber.join(fiber)), "committed")
+        })
+      )
+
+      test(
+        "undo what a caller did to bytes it was given",
+        Effect.gen(function*() {
+          const storage = yield* Storage.Storage
+          const keyspace = yield* storage.keyspace("a")
+          yield* keyspace.set("k", new Uint8Array([1, 2, 3]))
+          yield* Effect.flip(storage.transaction(Effect.gen(function*() {
+            const [taken] = yield* keyspace.take({}, 1)
+            if (taken?.value instanceof Uint8Array) taken.value.fill(9)
+            return yield* Effect.fail("no")
+          })))
+          deepStrictEqual(valueOf(yield* keyspace.get("k")), new Uint8Array([1, 2, 3]))
+        })
+      )
+
+      test(
+        "undo the kind of a keyspace that was opened in them",
+        Effect.gen(function*() {
+          const storage = yield* Storage.Storage
+          yield* Effect.flip(storage.transaction(
+            Effect.zipRight(storage.keyspace("x", { keys: "bytes" }), Effect.fail("no"))
+          ))
+          yield* (yield* storage.keyspace("x")).set("k", "v")
         })
       )
 

@@ -57,7 +57,9 @@ export const make = (
     const inner = yield* open({ ...prepared, disableWAL: true, filename: file, readonly }).pipe(
       Effect.mapError((fault) => path.explain(file, readonly, fault))
     )
-    const connection = yield* Effect.mapError(Effect.scoped(inner.reserve), (error) => classify(error.cause, error))
+    const connection = sqlite.recompiling(
+      yield* Effect.mapError(Effect.scoped(inner.reserve), (error) => classify(error.cause, error))
+    )
 
     const gate = new Gate()
     const lockTimeout = Duration.decode(options.lockTimeout ?? "5 seconds")
@@ -80,15 +82,15 @@ export const make = (
       access.run(() => effect, identity, toSqlError)
 
     const reserve = Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(access.levelGate, (levelGate) => {
-        const reserved = levelGate ?? gate
+      Effect.flatMap(access.level, (level) => {
+        const reserved = level?.gate ?? gate
         return acquire(reserved, {
+          millis: Duration.toMillis(lockTimeout),
           onTimeout: () => new SqlError({ message: "The connection was not free within the lock time-out" }),
-          restore,
-          timeout: lockTimeout
+          restore
         }).pipe(
           Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => reserved.release()))),
-          Effect.zipRight(Effect.mapError(access.open, toSqlError)),
+          Effect.zipRight(Effect.mapError(access.check(level), toSqlError)),
           Effect.as(connection)
         )
       })
@@ -133,7 +135,7 @@ const gatedConnection = (access: Access<Connection, SqlError>): Connection => {
     executeStream: (sql, params, transformRows) =>
       Stream.fromIterableEffect(run((_) => _.execute(sql, params, transformRows))),
     executeUnprepared: (sql, params, transformRows) =>
-      run((_) => sqlite.forRetry(_).execute(sql, params, transformRows)),
+      run((_) => sqlite.compiling(_).execute(sql, params, transformRows)),
     executeValues: (sql, params) => run((_) => _.executeValues(sql, params))
   }
 }
@@ -146,7 +148,7 @@ const close = (
   optimize: boolean
 ): Effect.Effect<void> => {
   const pragma = (text: string) =>
-    Effect.ignore(access.run(() => sqlite.forRetry(connection).execute(text, [], undefined), identity, identity))
+    Effect.ignore(access.run(() => sqlite.compiling(connection).execute(text, [], undefined), identity, identity))
   return access.flush.pipe(
     Effect.zipRight(optimize && !readonly ? pragma(optimizePragma) : Effect.void),
     Effect.zipRight(readonly ? Effect.void : pragma("PRAGMA wal_checkpoint(TRUNCATE)")),

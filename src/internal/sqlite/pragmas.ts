@@ -96,7 +96,7 @@ export const apply = (
   run: <A>(body: (connection: Connection) => Effect.Effect<A, SqlError>) => Effect.Effect<A, Fault>
 ): Effect.Effect<void, Fault> => {
   const pragma = (text: string) =>
-    run((connection) => sqlite.forRetry(connection).execute(`PRAGMA ${text}`, [], undefined))
+    run((connection) => sqlite.compiling(connection).execute(`PRAGMA ${text}`, [], undefined))
   const read = (name: string) => Effect.map(pragma(name), (rows) => Object.values(rows[0] ?? {})[0])
   return Effect.gen(function*() {
     for (const { expected, hint, name, value } of yield* pragmas(options)) {

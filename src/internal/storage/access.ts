@@ -18,7 +18,7 @@ import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
-import { clockOf } from "./compat.js"
+import { clockOf, nextTurn, realMillis, waitFor } from "./compat.js"
 import { closedFault, Fault } from "./fault.js"
 import { Gate, hold, type Restore, type Settle, type Wait } from "./gate.js"
 
@@ -69,8 +69,6 @@ export interface Engine<C, X> {
   readonly classify: (error: X) => Fault
   /** Whether the transaction that was begun on the connection is still open after something in it failed. */
   readonly isOpen: (connection: C) => Effect.Effect<boolean>
-  /** The connection to use again after an attempt that found the database locked. */
-  readonly forRetry: (connection: C) => C
   /** What else the body of a transaction finds in its context. */
   readonly enter: <R>(context: Context.Context<R>, level: Level<C>) => Context.Context<R>
   /** The level of a transaction that somebody else opened on this engine's connection, if the fiber is in one. */
@@ -94,6 +92,8 @@ interface Here<C> {
   /** The transaction the fiber is in. */
   readonly level: Level<C> | undefined
   readonly restore: Restore
+  /** When it began to wait, if it does: `realMillis`. */
+  readonly since?: number
 }
 
 interface Job<C, X> {
@@ -101,6 +101,8 @@ interface Job<C, X> {
   readonly run: (connection: C) => Effect.Effect<Exit.Exit<unknown, X>>
   /** Tells the waiting fiber: its own result, or why the whole batch failed. */
   readonly settle: (failure: Cause.Cause<Fault> | undefined) => void
+  /** Since when the fiber waits: `realMillis`. */
+  readonly since: number
 }
 
 const breakUp = <C>(level: Level<C>, fault: Fault): void => {
@@ -117,8 +119,11 @@ const endOf = <C>(level: Level<C>): Fault | undefined => {
 }
 
 /** The pause before another attempt at a lock: short at first, never long, and not the same for two who wait. */
-const backOff = (retries: number): Effect.Effect<void> =>
-  Effect.flatMap(Random.next, (random) => Effect.sleep(Math.min(2 ** retries, 20) * (0.5 + random)))
+const backOff = (retries: number): Effect.Effect<unknown> =>
+  Effect.flatMap(Random.next, (random) => waitFor(Math.min(2 ** retries, 20) * (0.5 + random)))
+
+/** How long queued writes go on before the event loop gets its turn, in milliseconds. */
+const longestRun = 5
 
 let tags = 0
 
@@ -133,6 +138,8 @@ export class Access<C, X> {
 
   private readonly queue = new Set<Job<C, X>>()
   private flushing = false
+  /** When the event loop last had its turn between two batches: `realMillis`. */
+  private turned = 0
   private readonly onIdle: Array<() => void> = []
   /** The fiber that wrote in this turn of the event loop. */
   private writer: number | undefined
@@ -189,20 +196,11 @@ export class Access<C, X> {
     )
   }
 
-  /** Whether the fiber that asks is in a transaction on this client. */
-  readonly inTransaction: Effect.Effect<boolean> = Effect.map(
-    Effect.context<never>(),
-    (context) => this.levelOf(context) !== undefined
-  )
-
   /** Waits until what was queued is written. */
   readonly flush: Effect.Effect<void> = Effect.async<void>((resume) => {
     if (this.flushing) this.onIdle.push(() => resume(Effect.void))
     else resume(Effect.void)
   })
-
-  /** Fails once everything does. */
-  readonly open: Effect.Effect<void, Fault> = Effect.suspend(() => this.closed ? Effect.fail(closedFault) : Effect.void)
 
   /** Finishes what was queued; from then on everything fails as closed. */
   readonly close: Effect.Effect<void> = Effect.zipRight(
@@ -212,11 +210,19 @@ export class Access<C, X> {
     })
   )
 
-  /** The gate of the transaction that the fiber is in. */
-  readonly levelGate: Effect.Effect<Gate | undefined> = Effect.map(
+  /** The transaction that the fiber is in. */
+  readonly level: Effect.Effect<Level<C> | undefined> = Effect.map(
     Effect.context<never>(),
-    (context) => this.levelOf(context)?.gate
+    (context) => this.levelOf(context)
   )
+
+  /** Fails if nothing can be done any more in the level, or outside of any. */
+  check(level: Level<C> | undefined): Effect.Effect<void, Fault> {
+    return Effect.suspend(() => {
+      const end = level === undefined ? this.closed ? closedFault : undefined : endOf(level)
+      return end === undefined ? Effect.void : Effect.fail(end)
+    })
+  }
 
   /** Looks once at the fiber that runs this, in a region where only what is restored can be interrupted. */
   private here<A, E, R>(use: (at: Here<C>) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
@@ -236,15 +242,19 @@ export class Access<C, X> {
    * Outside, it runs again for as long as it finds the database locked and there is time.
    */
   private use<A, B, R, E>(
-    { clock, level, restore }: Here<C>,
+    at: Here<C>,
     body: (connection: C, clock: Clock.Clock) => Effect.Effect<B, X, R>,
     done: (value: B) => Effect.Effect<A, E>,
     fail: (fault: Fault) => E
   ): Effect.Effect<A, E, R> {
+    const { clock, level, restore } = at
+    // Read only by those who wait. All waits of one operation share one time-out.
+    let since = at.since
+    const left = (): number => this.lockMillis - (realMillis() - (since ??= realMillis()))
     const wait = (): Wait<E> => ({
+      millis: left(),
       onTimeout: () => fail(this.busy("other work on this connection")),
-      restore,
-      timeout: this.engine.lockTimeout
+      restore
     })
     if (level !== undefined) {
       return hold(
@@ -252,7 +262,7 @@ export class Access<C, X> {
         (): Effect.Effect<B, X | Fault, R> => {
           const end = endOf(level)
           return end === undefined
-            ? Effect.tapError(body(level.connection, clock), (error) => this.check(level, error))
+            ? Effect.tapError(body(level.connection, clock), (error) => this.afterFailure(level, error))
             : Effect.fail(end)
         },
         {
@@ -263,14 +273,13 @@ export class Access<C, X> {
       )
     }
     if (this.closed) return Effect.fail(fail(closedFault))
-    const deadline = this.deadline(clock)
     const attempt = (retries: number): Effect.Effect<A, E, R> =>
       this.engine.exclusive(
-        (connection) => body(retries === 0 ? connection : this.engine.forRetry(connection), clock),
+        (connection) => body(connection, clock),
         {
           onFailure: this.failing((fault) => {
             if (fault.reason !== "Busy") return Effect.fail(fail(fault))
-            return clock.unsafeCurrentTimeMillis() < deadline
+            return left() > 0
               ? Effect.flatMap(restore(backOff(retries)), () => attempt(retries + 1))
               : Effect.fail(fail(this.busy("another connection", fault)))
           }),
@@ -285,14 +294,10 @@ export class Access<C, X> {
    * Some failures end the whole transaction (a full disk, `ON CONFLICT ROLLBACK`). What followed would no longer be in
    * one, so nothing may follow.
    */
-  private check(level: Level<C>, error: X): Effect.Effect<void> {
+  private afterFailure(level: Level<C>, error: X): Effect.Effect<void> {
     return Effect.map(this.engine.isOpen(level.connection), (open) => {
       if (!open) breakUp(level, this.faultOf(error))
     })
-  }
-
-  private deadline(clock: Clock.Clock): number {
-    return clock.unsafeCurrentTimeMillis() + this.lockMillis
   }
 
   private failing<A, E, R>(onFault: (fault: Fault) => Effect.Effect<A, E, R>) {
@@ -318,7 +323,7 @@ export class Access<C, X> {
 
   /** Opens a transaction or savepoint, runs `inner`, ends it. Fails only if it could not open; the rest is the Exit. */
   private bracket<A, E, R, E2>(
-    { clock, level: parent }: Here<C>,
+    { level: parent }: Here<C>,
     connection: C,
     inner: Effect.Effect<A, E, R>,
     fail: (fault: Fault) => E2,
@@ -327,7 +332,7 @@ export class Access<C, X> {
     const { engine } = this
     const name = `effect_kv_${++this.savepoints}`
     const [begin, commit, rollback] = parent === undefined
-      ? [this.begin(connection), this.commit(connection, clock), this.rollback(connection)]
+      ? [this.begin(connection), this.commit(connection), this.rollback(connection)]
       : [
         engine.savepoint(connection, name),
         Effect.mapError(engine.release(connection, name), (error) => this.faultOf(error)),
@@ -361,8 +366,8 @@ export class Access<C, X> {
     })
     return hold(level.gate, () => end, { onFailure: Effect.failCause, onSuccess: () => Effect.void }, () => ({
       onTimeout: () => this.busy("a transaction nested in a fiber that outlives this one"),
-      restore: identity,
-      timeout: this.engine.lockTimeout
+      millis: this.lockMillis,
+      restore: identity
     })).pipe(Effect.catchAll((fault) =>
       Effect.zipRight(
         end,
@@ -382,13 +387,13 @@ export class Access<C, X> {
   }
 
   /** A commit may find the database locked as well; it is tried again for as long as there is time. */
-  private commit(connection: C, clock: Clock.Clock): Effect.Effect<void, Fault> {
+  private commit(connection: C): Effect.Effect<void, Fault> {
     return Effect.suspend(() => {
-      const deadline = this.deadline(clock)
+      const deadline = realMillis() + this.lockMillis
       const attempt = (retries: number): Effect.Effect<void, Fault> =>
         Effect.catchAll(this.engine.commit(connection), (error) => {
           const fault = this.faultOf(error)
-          return fault.reason === "Busy" && clock.unsafeCurrentTimeMillis() < deadline
+          return fault.reason === "Busy" && realMillis() < deadline
             ? Effect.flatMap(backOff(retries), () => attempt(retries + 1))
             : Effect.fail(fault)
         })
@@ -428,6 +433,7 @@ export class Access<C, X> {
     return restore(Effect.async<A, E>((resume) => {
       let result: Exit.Exit<B, X> | undefined
       const job: Job<C, X> = {
+        since: realMillis(),
         run: (connection) => Effect.map(Effect.exit(body(connection, clock)), (exit) => result = exit),
         settle: (failure) =>
           resume(
@@ -439,6 +445,7 @@ export class Access<C, X> {
       this.queue.add(job)
       if (!this.flushing) {
         this.flushing = true
+        this.turned = realMillis()
         // Not at once: the others of this turn are still to come.
         Runtime.runFork(this.runtime)(this.writeQueued, { immediate: false })
       }
@@ -450,19 +457,26 @@ export class Access<C, X> {
 
   /** Writes what is queued in one transaction, then what was queued meanwhile, until nothing is. */
   private readonly writeQueued: Effect.Effect<void> = this.here((at) => {
-    const jobs = Array.from(this.queue)
-    this.queue.clear()
-    if (jobs.length === 0) {
+    const [first] = this.queue
+    if (first === undefined) {
       this.flushing = false
       for (const wake of this.onIdle.splice(0)) wake()
       return Effect.void
     }
+    if (realMillis() - this.turned > longestRun) {
+      return Effect.flatMap(nextTurn, () => {
+        this.turned = realMillis()
+        return this.writeQueued
+      })
+    }
+    const jobs = Array.from(this.queue)
+    this.queue.clear()
     const settle = (failure: Cause.Cause<Fault> | undefined) => {
       for (const job of jobs) job.settle(failure)
       return this.writeQueued
     }
     return Effect.matchCauseEffect(
-      this.atomically({ ...at, level: undefined }, (connection) => this.runAll(jobs, connection)),
+      this.atomically({ ...at, level: undefined, since: first.since }, (connection) => this.runAll(jobs, connection)),
       { onFailure: settle, onSuccess: () => settle(undefined) }
     )
   })
@@ -489,7 +503,7 @@ export class Access<C, X> {
         return this.bracket(
           at,
           connection,
-          level === undefined ? inner : Effect.tapError(inner, (error) => this.check(level, error)),
+          level === undefined ? inner : Effect.tapError(inner, (error) => this.afterFailure(level, error)),
           identity<Fault>
         )
       },

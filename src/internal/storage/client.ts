@@ -41,13 +41,12 @@ export const registerAccess = (client: SqlClient.SqlClient, access: SqlAccess): 
  */
 export const dialectCommands = (dialect: Dialect) => {
   const command = (text: string) => (connection: Connection) =>
-    Effect.asVoid(dialect.forRetry(connection).execute(text, [], undefined))
+    Effect.asVoid(dialect.compiling(connection).execute(text, [], undefined))
   return {
     begin: command(dialect.begin),
     classify: dialect.classify,
     coalesce: dialect.coalesce,
     commit: command(dialect.commit),
-    forRetry: dialect.forRetry,
     isOpen: dialect.isOpen,
     release: (connection: Connection, name: string) => command(dialect.release(name))(connection),
     rollback: command(dialect.rollback),
@@ -83,10 +82,13 @@ export const accessOf = (
       Effect.scoped(client.reserve),
       (error) => failing("open")(dialect.classify(error))
     )
-    const access = new Access(bareEngine(client, dialect, own, lockTimeout), yield* Effect.runtime<never>())
-    accesses.set(client.reserve, { access, dialect })
-    yield* Effect.addFinalizer(() => access.flush)
-    return { access, dialect }
+    const runtime = yield* Effect.runtime<never>()
+    // Another Storage may have been here while this one waited for the connection.
+    const other = accesses.get(client.reserve)
+    if (other !== undefined) return other
+    const made = { access: new Access(bareEngine(client, dialect, own, lockTimeout), runtime), dialect }
+    accesses.set(client.reserve, made)
+    return made
   })
 
 const bareEngine = (
@@ -100,6 +102,12 @@ const bareEngine = (
     connection === own || (prototype !== Object.prototype && Object.getPrototypeOf(connection) === prototype)
   // The user's transactions, by the value that stands for each of them in the context.
   const joined = new WeakMap<object, Level<Connection>>()
+  // Those that may still be open. Who is given the connection outside of any transaction knows that they are over.
+  const open = new Set<Level<Connection>>()
+  const endOthers = () => {
+    for (const level of open) level.ended = true
+    open.clear()
+  }
   return {
     ...dialectCommands(dialect),
     enter: (context, { connection, depth }) =>
@@ -109,7 +117,10 @@ const bareEngine = (
       Effect.flatMap(Scope.make(), (scope) => {
         const close = Scope.close(scope, Exit.void)
         return Effect.matchCauseEffect(
-          Effect.flatMap(wait().restore(Scope.extend(client.reserve, scope)), self),
+          Effect.flatMap(wait().restore(Scope.extend(client.reserve, scope)), (connection) => {
+            endOthers()
+            return self(dialect.recompiling(connection))
+          }),
           {
             onFailure: (cause) => Effect.zipRight(close, settle.onFailure(cause)),
             onSuccess: (value) => Effect.zipRight(close, settle.onSuccess(value))
@@ -122,7 +133,10 @@ const bareEngine = (
       )
       if (transaction === undefined || !isOwn(transaction[0])) return undefined
       let level = joined.get(transaction)
-      if (level === undefined) joined.set(transaction, level = makeLevel(transaction[0]))
+      if (level === undefined) {
+        joined.set(transaction, level = makeLevel(dialect.recompiling(transaction[0])))
+        open.add(level)
+      }
       return level
     },
     lockTimeout

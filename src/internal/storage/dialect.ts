@@ -66,8 +66,10 @@ export interface Dialect {
   readonly isOpen: (connection: Connection) => Effect.Effect<boolean>
   /** Whether one transaction for many writes is cheaper than a connection for each. */
   readonly coalesce: boolean
-  /** The connection to use where the client's own cache of statements must be avoided. */
-  readonly forRetry: (connection: Connection) => Connection
+  /** The same connection, compiling each statement anew. */
+  readonly compiling: (connection: Connection) => Connection
+  /** The same connection, compiling anew what the client remembers as not to be compiled. */
+  readonly recompiling: (connection: Connection) => Connection
   /** Why this database cannot hold what the waist promises, if so. */
   readonly check: (connection: Connection) => Effect.Effect<Fault | undefined, SqlError>
   /** Rows: one if the table exists. */

@@ -1,40 +1,48 @@
 /**
- * A first-in-first-out mutex: one holder at a time, and the one who leaves hands the gate to the next waiter.
+ * A mutex for short work: first in, first out, within a bound.
  *
- * `Effect.makeSemaphore` is not used because a busy fiber overtakes its waiters for ever, and because taking a free
- * permit costs as much as a whole SQLite read.
+ * Who leaves hands the gate to the next in line. Done strictly, that makes a convoy: once one fiber is preempted while
+ * it holds the gate, everybody queues for every operation ever after. So a fiber that is running may take a gate that
+ * was just freed before the next in line is awake, but only so many times in a row.
  *
  * @internal
  */
 import type * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { waitFor } from "./compat.js"
 
 interface Waiter {
   granted: boolean
   wake: (() => void) | undefined
 }
 
+/** How often in a row those in line may be overtaken. */
+const maxOvertakes = 64
+
 /** @internal */
 export class Gate {
   private held = false
   private readonly waiters = new Set<Waiter>()
+  private overtakes = 0
+  private handingOver = false
 
-  /** Takes the gate if nobody holds it; while anybody waits, somebody holds it. */
+  /** Takes the gate if nobody holds it. */
   tryAcquire(): boolean {
     if (this.held) return false
     this.held = true
+    if (this.waiters.size > 0) this.overtakes++
     return true
   }
 
   release(): void {
-    for (const next of this.waiters) {
-      this.waiters.delete(next)
-      next.granted = true
-      next.wake?.()
-      return
-    }
+    if (this.waiters.size > 0 && this.overtakes >= maxOvertakes) return this.handOver()
     this.held = false
+    if (this.waiters.size === 0 || this.handingOver) return
+    this.handingOver = true
+    queueMicrotask(() => {
+      this.handingOver = false
+      if (!this.held) this.handOver()
+    })
   }
 
   enqueue(): Waiter {
@@ -43,10 +51,22 @@ export class Gate {
     return waiter
   }
 
-  /** Gives up a place in the queue, or the gate itself if it was granted in the meantime. */
+  /** Gives up a place in line, or the gate itself if it was granted in the meantime. */
   cancel(waiter: Waiter): void {
     if (waiter.granted) this.release()
     else this.waiters.delete(waiter)
+  }
+
+  private handOver(): void {
+    this.overtakes = 0
+    for (const next of this.waiters) {
+      this.waiters.delete(next)
+      this.held = true
+      next.granted = true
+      next.wake?.()
+      return
+    }
+    this.held = false
   }
 }
 
@@ -70,7 +90,7 @@ export interface Settle<A, E, B, E2, R> {
  */
 export interface Wait<E> {
   readonly restore: Restore
-  readonly timeout: Duration.Duration
+  readonly millis: number
   readonly onTimeout: () => E
 }
 
@@ -83,17 +103,21 @@ export interface Wait<E> {
 export const acquire = <E>(gate: Gate, wait: Wait<E>): Effect.Effect<void, E> => {
   if (gate.tryAcquire()) return Effect.void
   const waiter = gate.enqueue()
-  const granted = Effect.async<void>((resume) => {
-    if (waiter.granted) resume(Effect.void)
-    else waiter.wake = () => resume(Effect.void)
+  const granted = waitFor(wait.millis, (done) => {
+    if (waiter.granted) done()
+    else waiter.wake = done
   })
-  return Effect.onError(
-    // The wait ends in time also where nothing can be interrupted.
-    wait.restore(
-      Effect.timeoutFail(Effect.interruptible(granted), { duration: wait.timeout, onTimeout: wait.onTimeout })
-    ),
-    () => Effect.sync(() => gate.cancel(waiter))
-  )
+  return Effect.matchCauseEffect(wait.restore(granted), {
+    onFailure: (cause) => {
+      gate.cancel(waiter)
+      return Effect.failCause(cause)
+    },
+    onSuccess: () => {
+      if (waiter.granted) return Effect.void
+      gate.cancel(waiter)
+      return Effect.fail(wait.onTimeout())
+    }
+  })
 }
 
 /**

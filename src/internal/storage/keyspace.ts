@@ -125,7 +125,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
     getMany: (keys) =>
       withKeys(keys, (keys) => keys.length === 0 ? Effect.succeed([]) : driver.getMany(keys, failing("getMany"))),
     set: (key, value, expiresAt) => {
-      const issue = valueIssue(value)
+      const issue = entryIssue(value, expiresAt)
       if (issue !== undefined) return Effect.fail(badValue("set", key, issue))
       return withKey(key, (key) => driver.set({ expiresAt: toExpiry(expiresAt), key, value }, failing("set", key)))
     },
@@ -134,7 +134,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
       for (const { expiresAt, key, value } of entries) {
         const keyIssue = kind.issue(key)
         if (keyIssue !== undefined) return invalid(key, keyIssue)
-        const issue = valueIssue(value)
+        const issue = entryIssue(value, expiresAt)
         if (issue !== undefined) return Effect.fail(badValue("setMany", key, issue))
         all.push({ expiresAt: toExpiry(expiresAt), key, value })
       }
@@ -149,7 +149,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
             const answer = f(entry)
             const change = answer[1]
             if (change._tag !== "Put") return answer
-            const issue = valueIssue(change.value)
+            const issue = entryIssue(change.value, change.expiresAt)
             if (issue === undefined) return [answer[0], { ...change, expiresAt: toExpiry(change.expiresAt) }]
             rejected = badValue("modify", key, issue)
             return [answer[0], keep]
@@ -188,8 +188,11 @@ const pageAfter = <A>(items: ReadonlyArray<A>, sizeOf: (item: A) => number): num
   return Math.max(1, Math.min(maxPage, Math.floor(pageBytes / Math.max(1, bytes / items.length))))
 }
 
-const valueIssue = (value: Value): string | undefined =>
-  typeof value === "string"
+/** Why a value with its expiry could not be kept as it is. */
+const entryIssue = (value: Value, expiresAt: number | undefined): string | undefined =>
+  expiresAt !== undefined && (typeof expiresAt !== "number" || Number.isNaN(expiresAt))
+    ? `the expiry is a number of milliseconds since the epoch, not ${expiresAt}`
+    : typeof value === "string"
     ? value.isWellFormed()
       ? undefined
       : "the text contains a lone surrogate, which has no UTF-8 form; check where it was cut or store bytes"
@@ -201,6 +204,4 @@ const valueIssue = (value: Value): string | undefined =>
 const toExpiry = (expiresAt: number | undefined): number | undefined =>
   expiresAt === undefined || expiresAt === Infinity
     ? undefined
-    : Number.isNaN(expiresAt)
-    ? 0
     : Math.max(Math.min(Math.ceil(expiresAt), Number.MAX_SAFE_INTEGER), Number.MIN_SAFE_INTEGER)

@@ -25,7 +25,7 @@ interface Table<K> {
   byExpiry: Tree<readonly [expiresAt: number, key: K], true>
 }
 
-/** What a transaction needs of a table. Cloning a tree is cheap: it is copied where it is written to. */
+/** What a transaction can undo. Cloning a tree is cheap: it is copied where it is written to. */
 interface Undoable {
   /** Returns what puts back the present content. */
   readonly snapshot: () => () => void
@@ -33,7 +33,7 @@ interface Undoable {
 }
 
 interface Memory {
-  readonly tables: Set<Undoable>
+  readonly parts: Set<Undoable>
   /** What undoes the open transaction, and its savepoints after it. */
   readonly savepoints: Array<{ readonly name: string; readonly undo: () => void }>
 }
@@ -49,7 +49,7 @@ const makeTable = <K>(kind: KeyKind<K>, memory: Memory): Table<K> => {
     byKey: new BTree<K, Entry<K>>(undefined, kind.compare)
   })
   const table = empty()
-  memory.tables.add({
+  memory.parts.add({
     empty: () => Object.assign(table, empty()),
     snapshot: () => {
       const then: Table<K> = { byExpiry: table.byExpiry.clone(), byKey: table.byKey.clone() }
@@ -128,7 +128,7 @@ const makeDriver = <K extends string | Uint8Array>(
         sync((now) => {
           const entries = scan(bounds, now)
           for (const entry of entries) drop(entry.key)
-          return entries
+          return entries.map(copy)
         }),
         same,
         fail
@@ -198,13 +198,13 @@ function* inBounds<K>(tree: Tree<K, Entry<K>>, kind: KeyKind<K>, bounds: Bounds<
 const makeEngine = (
   lockTimeout: Duration.Duration
 ): { readonly engine: Engine<Memory, Fault>; readonly memory: Memory } => {
-  const memory: Memory = { savepoints: [], tables: new Set() }
+  const memory: Memory = { parts: new Set(), savepoints: [] }
   const gate = new Gate()
   const open = (name: string) =>
     Effect.sync(() => {
-      const before = new Map(Array.from(memory.tables, (table) => [table, table.snapshot()]))
+      const before = new Map(Array.from(memory.parts, (part) => [part, part.snapshot()]))
       const undo = () => {
-        for (const table of memory.tables) (before.get(table) ?? table.empty)()
+        for (const part of memory.parts) (before.get(part) ?? part.empty)()
       }
       memory.savepoints.push({ name, undo })
     })
@@ -225,7 +225,6 @@ const makeEngine = (
       commit: () => end(outermost, false),
       enter: (context) => context,
       exclusive: (self, settle, wait) => hold(gate, () => self(memory), settle, wait),
-      forRetry: () => memory,
       isOpen: () => Effect.succeed(true),
       joined: () => undefined,
       lockTimeout,
@@ -244,6 +243,16 @@ export const makeMemory = (options: Options = {}): Effect.Effect<Storage["Type"]
     const { engine, memory } = makeEngine(Duration.decode(options.lockTimeout ?? "5 seconds"))
     const access = new Access(engine, yield* Effect.runtime<never>())
     const kinds = new Map<string, "text" | "bytes">()
+    memory.parts.add({
+      empty: () => kinds.clear(),
+      snapshot: () => {
+        const then = new Map(kinds)
+        return () => {
+          kinds.clear()
+          for (const [name, kind] of then) kinds.set(name, kind)
+        }
+      }
+    })
     const tables = { bytes: new Map<string, Table<Uint8Array>>(), text: new Map<string, Table<string>>() }
     const open = <K extends string | Uint8Array>(tables: Map<string, Table<K>>, kind: KeyKind<K>) => (name: string) =>
       Effect.suspend(() => {

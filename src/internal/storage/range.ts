@@ -54,7 +54,11 @@ export const toBounds = <K>(kind: KeyKind<K>, range: Range<K>): Bounds<K> => {
  * @internal
  */
 export const toLimit = (limit: number | undefined): number =>
-  limit === undefined ? Infinity : Number.isNaN(limit) ? 0 : Math.max(0, Math.floor(limit))
+  limit === undefined || limit > Number.MAX_SAFE_INTEGER
+    ? Infinity
+    : Number.isNaN(limit)
+    ? 0
+    : Math.max(0, Math.floor(limit))
 
 /**
  * The rest of a range after the given key.

@@ -38,8 +38,8 @@ export const makeService = <C, X>(engine: {
       Effect.suspend(() => {
         const found = opened.get(name)
         if (found !== undefined) return Effect.succeed(found)
-        return Effect.zipWith(open(name), access.inTransaction, (keyspace, inTransaction) => {
-          if (!inTransaction) opened.set(name, keyspace)
+        return Effect.zipWith(open(name), access.level, (keyspace, level) => {
+          if (level === undefined) opened.set(name, keyspace)
           return keyspace
         })
       })

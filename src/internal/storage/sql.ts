@@ -292,6 +292,7 @@ export const makeSql = (
   Effect.gen(function*() {
     const client = yield* SqlClient.SqlClient
     const { access, dialect } = yield* accessOf(client, Duration.decode(options.lockTimeout ?? "5 seconds"))
+    yield* Effect.addFinalizer(() => access.flush)
     yield* migrate(access, dialect)
 
     const open = <K extends string | Uint8Array>(

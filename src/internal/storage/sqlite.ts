@@ -134,7 +134,7 @@ const makeTable = <K>(
       queries.removeExpired(0, 0)
     ].map(([text]) => text)
     // Loads the schema, so that compiling needs no lock any more.
-    const load = unprepared(connection).execute(`SELECT 1 FROM ${table} LIMIT 1`, [], undefined)
+    const load = compiling(connection).execute(`SELECT 1 FROM ${table} LIMIT 1`, [], undefined)
     // Compiled and kept by the client; that parameters are missing is found out only after that.
     const compile = Effect.forEach(
       new Set(texts),
@@ -152,21 +152,36 @@ const makeTable = <K>(
 
 const hex = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("hex")
 
-/**
- * The same connection, but compiling each statement anew: the client remembers that a statement could not be compiled,
- * also when that was because of a lock.
- */
-const unprepared = (connection: Connection): Connection => ({
+const compiling = (connection: Connection): Connection => ({
   ...connection,
   execute: (sql, params, transformRows) =>
     Effect.suspend(() => {
       try {
         return connection.executeUnprepared(sql, params, transformRows)
       } catch (cause) {
-        return Effect.fail(new SqlError({ cause, message: "Failed to prepare statement" }))
+        return Effect.fail(new SqlError({ cause, message: notCompiled }))
       }
     })
 })
+
+/**
+ * The client keeps compiled statements by their text, and failures to compile as well: of a table that was not there
+ * yet, of a lock. Those are tried again.
+ */
+const recompiling = (connection: Connection): Connection => {
+  const anew = compiling(connection)
+  return {
+    ...connection,
+    execute: (sql, params, transformRows) =>
+      Effect.catchAll(
+        connection.execute(sql, params, transformRows),
+        (error) => error.message === notCompiled ? anew.execute(sql, params, transformRows) : Effect.fail(error)
+      )
+  }
+}
+
+/** How the client words that a statement could not be compiled. */
+const notCompiled = "Failed to prepare statement "
 
 /** @internal */
 export const sqlite: Dialect = {
@@ -189,17 +204,18 @@ export const sqlite: Dialect = {
   classify: (error) => classify(error.cause, error),
   coalesce: true,
   commit: "COMMIT",
-  forRetry: (connection) => unprepared(connection),
+  compiling,
   hasTable: (name) => ["SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", [name]],
   // SQLite has no other way to tell: a BEGIN that succeeds shows that no transaction was open.
   isOpen: (connection) =>
-    Effect.matchEffect(unprepared(connection).execute("BEGIN", [], undefined), {
+    Effect.matchEffect(compiling(connection).execute("BEGIN", [], undefined), {
       onFailure: () => Effect.succeed(true),
-      onSuccess: () => Effect.as(Effect.ignore(unprepared(connection).execute("ROLLBACK", [], undefined)), false)
+      onSuccess: () => Effect.as(Effect.ignore(compiling(connection).execute("ROLLBACK", [], undefined)), false)
     }),
   migrations: [[
     "CREATE TABLE kv_catalog (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, keys TEXT NOT NULL) STRICT"
   ]],
+  recompiling,
   // One run frees one page, and none where auto_vacuum is off.
   reclaim: (connection) => {
     const free = Effect.map(
