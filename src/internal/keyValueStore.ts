@@ -61,16 +61,6 @@ const andThen = <A, E, B, E2>(
 /** Stands for a stored value that no longer fits, in a store that takes that for a miss. */
 const missed = Symbol("effect-kv/missed")
 
-/** A schema or codec that throws is one that fails. */
-const attempt = <A, E>(f: () => Effect.Effect<A, E>, onThrow: (cause: unknown) => E): Effect.Effect<A, E> => {
-  try {
-    const self = f()
-    return isDone(self) ? self : Effect.catchAllDefect(self, (cause) => Effect.fail(onThrow(cause)))
-  } catch (cause) {
-    return Exit.fail(onThrow(cause))
-  }
-}
-
 /** The same for many, without an effect for each that is done. What is missed is left out. */
 const forEach = <A, B, E>(
   items: Iterable<A>,
@@ -174,21 +164,41 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
   const { codec, keys, keyspace, missOnFailure, prefix, storage } = view
   const { name } = keyspace
 
-  const thrown = (operation: "encode" | "decode", key: string) => (cause: unknown) =>
+  // A schema or codec that throws is one that fails.
+  const thrown = (operation: "encode" | "decode", key: string, cause: unknown) =>
     new Codec.CodecError({ cause, detail: `the codec threw ${String(cause)}`, key, keyspace: name, operation })
+  const safely = <B>(
+    operation: "encode" | "decode",
+    key: string,
+    self: Effect.Effect<B, Codec.CodecError>
+  ): Effect.Effect<B, Codec.CodecError> =>
+    isDone(self) ? self : Effect.catchAllDefect(self, (cause) => Effect.fail(thrown(operation, key, cause)))
+  const badKey = (key: K, cause: unknown) =>
+    Effect.fail(new InvalidKey({ issue: `the schema for keys threw ${String(cause)}`, key, keyspace: name }))
 
-  const withKey = <B, E>(key: K, f: (key: string) => Effect.Effect<B, E>): Effect.Effect<B, E | InvalidKey> =>
-    andThen(
-      attempt(
-        () => keys.encode(key),
-        (cause) => new InvalidKey({ issue: `the schema for keys threw ${String(cause)}`, key, keyspace: name })
-      ),
-      (key) => f(prefix + key)
-    )
+  const encodeKey = (key: K): Effect.Effect<string, InvalidKey> => {
+    try {
+      const self = keys.encode(key)
+      return isDone(self) ? self : Effect.catchAllDefect(self, (cause) => badKey(key, cause))
+    } catch (cause) {
+      return badKey(key, cause)
+    }
+  }
+  const withKey = <B, E>(key: K, f: (key: string) => Effect.Effect<B, E>): Effect.Effect<B, E | InvalidKey> => {
+    const encoded = encodeKey(key)
+    return isDone(encoded) && Exit.isSuccess(encoded)
+      ? f(prefix + encoded.value)
+      : Effect.flatMap(encoded, (key) => f(prefix + key))
+  }
   const storedKeys = (keys: Iterable<K>): Effect.Effect<Array<string>, InvalidKey> =>
     forEach(keys, (key) => withKey(key, Exit.succeed))
-  const encode = (key: string, value: A): Effect.Effect<Storage.Value, Codec.CodecError> =>
-    attempt(() => codec.encode(value, { key, keyspace: name }), thrown("encode", key))
+  const encode = (key: string, value: A): Effect.Effect<Storage.Value, Codec.CodecError> => {
+    try {
+      return safely("encode", key, codec.encode(value, { key, keyspace: name }))
+    } catch (cause) {
+      return Exit.fail(thrown("encode", key, cause))
+    }
+  }
   const orMiss = <B>(self: Effect.Effect<B, Codec.CodecError>): Effect.Effect<B | typeof missed, Codec.CodecError> =>
     !missOnFailure
       ? self
@@ -197,14 +207,24 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
       : Exit.isFailure(self) && Cause.isFailType(self.cause)
       ? Exit.succeed(missed)
       : self
-  const decode = ({ key, value }: Storage.Entry): Effect.Effect<A | typeof missed, Codec.CodecError> =>
-    orMiss(attempt(() => codec.decode(value, { key, keyspace: name }), thrown("decode", key)))
+  const decode = ({ key, value }: Storage.Entry): Effect.Effect<A | typeof missed, Codec.CodecError> => {
+    try {
+      return orMiss(safely("decode", key, codec.decode(value, { key, keyspace: name })))
+    } catch (cause) {
+      return orMiss(Exit.fail(thrown("decode", key, cause)))
+    }
+  }
   const decodeOption = (entry: Option.Option<Storage.Entry>): Effect.Effect<Option.Option<A>, Codec.CodecError> =>
     Option.isNone(entry)
       ? Exit.succeed(Option.none())
       : andThen(decode(entry.value), (value) => Exit.succeed(value === missed ? Option.none() : Option.some(value)))
-  const decodeKey = (key: string): Effect.Effect<K | typeof missed, Codec.CodecError> =>
-    orMiss(attempt(() => keys.decode(prefix === "" ? key : key.slice(prefix.length), key), thrown("decode", key)))
+  const decodeKey = (key: string): Effect.Effect<K | typeof missed, Codec.CodecError> => {
+    try {
+      return orMiss(safely("decode", key, keys.decode(prefix === "" ? key : key.slice(prefix.length), key)))
+    } catch (cause) {
+      return orMiss(Exit.fail(thrown("decode", key, cause)))
+    }
+  }
   const pair = (key: K | typeof missed, value: A | typeof missed): readonly [K, A] | typeof missed =>
     key === missed || value === missed ? missed : [key, value]
   const decodeEntry = (entry: Storage.Entry): Effect.Effect<readonly [K, A] | typeof missed, Codec.CodecError> => {
@@ -306,13 +326,16 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
         andThen(forEach(Chunk.toReadonlyArray(chunk), translate), (items) => Exit.succeed(Chunk.unsafeFromArray(items)))
     )
 
+  const getStored = (key: string) => Effect.flatMap(keyspace.get(key), decodeOption)
+  const setStored = (key: string, value: A) => andThen(encode(key, value), (stored) => keyspace.set(key, stored))
+
   const store: KeyValueStore<K, A> = {
-    get: (key) => withKey(key, (key) => Effect.flatMap(keyspace.get(key), decodeOption)),
+    get: (key) => withKey(key, getStored),
     getOrFail: (key) =>
       withKey(
         key,
         (key) =>
-          Effect.flatMap(Effect.flatMap(keyspace.get(key), decodeOption), (value): Effect.Effect<A, KeyNotFound> =>
+          Effect.flatMap(getStored(key), (value): Effect.Effect<A, KeyNotFound> =>
             Option.isSome(value) ? Effect.succeed(value.value) : Effect.fail(new KeyNotFound({ key, keyspace: name })))
       ),
     getMany: (keys) =>
@@ -333,7 +356,7 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
     },
     has: (key) =>
       withKey(key, (key) => Effect.map(keyspace.stat({ from: key, through: key }), ({ entries }) => entries > 0)),
-    set: (key, value) => withKey(key, (key) => andThen(encode(key, value), (stored) => keyspace.set(key, stored))),
+    set: (key, value) => withKey(key, (key) => setStored(key, value)),
     setMany: (entries) =>
       andThen(
         forEach(entries, ([key, value]) =>

@@ -57,14 +57,14 @@ export const make = (
     const inner = yield* open({ ...prepared, disableWAL: true, filename: file, readonly }).pipe(
       Effect.mapError((fault) => path.explain(file, readonly, fault))
     )
-    const connection = sqlite.recompiling(
-      yield* Effect.mapError(Effect.scoped(inner.reserve), (error) => classify(error.cause, error))
-    )
+    const connection = yield* Effect.mapError(Effect.scoped(inner.reserve), (error) => classify(error.cause, error))
+    const careful = sqlite.recompiling(connection)
 
     const gate = new Gate()
     const lockTimeout = Duration.decode(options.lockTimeout ?? "5 seconds")
     const access = new Access<Connection, SqlError>({
       ...dialectCommands(sqlite),
+      careful: () => careful,
       enter: (context, { depth }) => Context.add(context, SqlClient.TransactionConnection, [gated, depth]),
       exclusive: (self, settle, wait) => hold(gate, () => self(connection), settle, wait),
       joined: () => undefined,
@@ -91,7 +91,7 @@ export const make = (
         }).pipe(
           Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => reserved.release()))),
           Effect.zipRight(Effect.mapError(access.check(level), toSqlError)),
-          Effect.as(connection)
+          Effect.as(careful)
         )
       })
     )

@@ -67,6 +67,8 @@ export interface Engine<C, X> {
   readonly release: (connection: C, name: string) => Effect.Effect<void, X>
   readonly rollbackTo: (connection: C, name: string) => Effect.Effect<void, X>
   readonly classify: (error: X) => Fault
+  /** The same connection, on which nothing fails only because it failed before. Levels have it. */
+  readonly careful: (connection: C) => C
   /** Whether the transaction that was begun on the connection is still open after something in it failed. */
   readonly isOpen: (connection: C) => Effect.Effect<boolean>
   /** What else the body of a transaction finds in its context. */
@@ -93,7 +95,7 @@ interface Here<C> {
   readonly level: Level<C> | undefined
   readonly restore: Restore
   /** When it began to wait, if it does: `realMillis`. */
-  readonly since?: number
+  since: number | undefined
 }
 
 interface Job<C, X> {
@@ -184,7 +186,8 @@ export class Access<C, X> {
     return this.here((at) =>
       this.use(
         at,
-        (connection) => {
+        (plain) => {
+          const connection = at.level === undefined ? this.engine.careful(plain) : plain
           const level = makeLevel(connection, at.level)
           const inner = at.restore(Effect.mapInputContext(self, (context: Context.Context<R>) =>
             this.engine.enter(Context.add(context, this.tag, level), level)))
@@ -228,7 +231,13 @@ export class Access<C, X> {
   private here<A, E, R>(use: (at: Here<C>) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.withFiberRuntime<A, E, R>((fiber) =>
-        use({ clock: clockOf(fiber), fiber: fiber.id().id, level: this.levelOf(fiber.currentContext), restore })
+        use({
+          clock: clockOf(fiber),
+          fiber: fiber.id().id,
+          level: this.levelOf(fiber.currentContext),
+          restore,
+          since: undefined
+        })
       )
     )
   }
@@ -248,11 +257,8 @@ export class Access<C, X> {
     fail: (fault: Fault) => E
   ): Effect.Effect<A, E, R> {
     const { clock, level, restore } = at
-    // Read only by those who wait. All waits of one operation share one time-out.
-    let since = at.since
-    const left = (): number => this.lockMillis - (realMillis() - (since ??= realMillis()))
     const wait = (): Wait<E> => ({
-      millis: left(),
+      millis: this.timeLeft(at),
       onTimeout: () => fail(this.busy("other work on this connection")),
       restore
     })
@@ -275,11 +281,12 @@ export class Access<C, X> {
     if (this.closed) return Effect.fail(fail(closedFault))
     const attempt = (retries: number): Effect.Effect<A, E, R> =>
       this.engine.exclusive(
-        (connection) => body(connection, clock),
+        (connection) => body(retries === 0 ? connection : this.engine.careful(connection), clock),
         {
           onFailure: this.failing((fault) => {
+            if (fault.stale && retries === 0) return attempt(1)
             if (fault.reason !== "Busy") return Effect.fail(fail(fault))
-            return left() > 0
+            return this.timeLeft(at) > 0
               ? Effect.flatMap(restore(backOff(retries)), () => attempt(retries + 1))
               : Effect.fail(fail(this.busy("another connection", fault)))
           }),
@@ -298,6 +305,12 @@ export class Access<C, X> {
     return Effect.map(this.engine.isOpen(level.connection), (open) => {
       if (!open) breakUp(level, this.faultOf(error))
     })
+  }
+
+  /** All waits of one operation share one time-out, which begins with the first. */
+  private timeLeft(at: Here<C>): number {
+    at.since ??= realMillis()
+    return this.lockMillis - (realMillis() - at.since)
   }
 
   private failing<A, E, R>(onFault: (fault: Fault) => Effect.Effect<A, E, R>) {
@@ -497,9 +510,10 @@ export class Access<C, X> {
   private atomically<B>(at: Here<C>, body: Body<C, X, B>): Effect.Effect<B, Fault> {
     return this.use(
       at,
-      (connection) => {
-        const inner = body(connection, at.clock)
+      (plain) => {
         const { level } = at
+        const connection = level === undefined ? this.engine.careful(plain) : plain
+        const inner = body(connection, at.clock)
         return this.bracket(
           at,
           connection,

@@ -44,6 +44,7 @@ export const dialectCommands = (dialect: Dialect) => {
     Effect.asVoid(dialect.compiling(connection).execute(text, [], undefined))
   return {
     begin: command(dialect.begin),
+    careful: dialect.recompiling,
     classify: dialect.classify,
     coalesce: dialect.coalesce,
     commit: command(dialect.commit),
@@ -119,7 +120,7 @@ const bareEngine = (
         return Effect.matchCauseEffect(
           Effect.flatMap(wait().restore(Scope.extend(client.reserve, scope)), (connection) => {
             endOthers()
-            return self(dialect.recompiling(connection))
+            return self(connection)
           }),
           {
             onFailure: (cause) => Effect.zipRight(close, settle.onFailure(cause)),

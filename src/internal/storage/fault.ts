@@ -11,7 +11,9 @@ export class Fault {
   constructor(
     readonly reason: StorageErrorReason,
     readonly detail: string,
-    readonly cause?: unknown
+    readonly cause?: unknown,
+    /** It may be an earlier failure that was remembered. */
+    readonly stale = false
   ) {}
 }
 

@@ -220,6 +220,7 @@ const makeEngine = (
   return {
     engine: {
       begin: () => open(outermost),
+      careful: () => memory,
       classify: (fault) => fault,
       coalesce: false,
       commit: () => end(outermost, false),

@@ -201,7 +201,10 @@ export const sqlite: Dialect = {
         `the database keeps text as ${encoding}, in which keys have another order; use a database in UTF-8`
       )
     }),
-  classify: (error) => classify(error.cause, error),
+  classify: (error) => {
+    const { cause, detail, reason } = classify(error.cause, error)
+    return new Fault(reason, detail, cause, error.message === notCompiled)
+  },
   coalesce: true,
   commit: "COMMIT",
   compiling,
