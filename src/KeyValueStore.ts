@@ -144,8 +144,16 @@ export interface KeyValueStore<in out K, in out A> {
 
   /**
    * A view of the keys with this prefix, which its own keys lack. It is complete: size, clear and streams stay inside.
+   * What is left of a typed key is another type of key, so that needs its own schema; to read a part of a store with its
+   * own keys, use a range.
    */
-  readonly prefix: (prefix: string) => KeyValueStore<K, A>
+  readonly prefix: {
+    (this: KeyValueStore<string, A>, prefix: string): KeyValueStore<string, A>
+    <Rest, I extends string>(
+      prefix: string,
+      options: { readonly key: Schema.Schema<Rest, I> }
+    ): KeyValueStore<Rest, A>
+  }
   /** Runs the effect in a transaction of this store's `Storage`; see there. */
   readonly transaction: <B, E, R>(
     self: Effect.Effect<B, E, R>,
@@ -245,7 +253,13 @@ export const Tag =
 export interface Plain extends KeyValueStore<string, Storage.Value> {
   /** The same entries as values of a schema, stored as JSON. */
   readonly forSchema: <A, I>(schema: Schema.Schema<A, I>) => KeyValueStore<string, A>
-  readonly prefix: (prefix: string) => Plain
+  readonly prefix: {
+    (prefix: string): Plain
+    <Rest, I extends string>(
+      prefix: string,
+      options: { readonly key: Schema.Schema<Rest, I> }
+    ): KeyValueStore<Rest, Storage.Value>
+  }
 }
 
 /**

@@ -74,6 +74,13 @@ describe("the methods", () => {
     void hits.append("k", "more")
   })
 
+  test("a prefix view of typed keys needs a schema for the rest", () => {
+    expect(hits.prefix("a")).type.toBe<KeyValueStore.KeyValueStore<string, bigint>>()
+    expect(users.prefix("a", { key: Schema.NumberFromString })).type.toBe<KeyValueStore.KeyValueStore<number, User>>()
+    // @ts-expect-error what is left of a UserId is no UserId
+    void users.prefix("a")
+  })
+
   test("a transaction adds StorageError and keeps the rest", () => {
     expect(users.transaction(E.fail("no" as const))).type.toBe<
       Effect.Effect<never, "no" | StorageError.StorageError>

@@ -329,6 +329,17 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
   const getStored = (key: string) => Effect.flatMap(keyspace.get(key), decodeOption)
   const setStored = (key: string, value: A) => andThen(encode(key, value), (stored) => keyspace.set(key, stored))
 
+  function subView(more: string): KeyValueStore<string, A>
+  function subView<Rest, I extends string>(
+    more: string,
+    options: { readonly key: Schema.Schema<Rest, I> }
+  ): KeyValueStore<Rest, A>
+  function subView<Rest, I extends string>(more: string, options?: { readonly key: Schema.Schema<Rest, I> }) {
+    return options === undefined
+      ? makeView({ ...view, keys: textKeys(name), prefix: prefix + more })
+      : makeView({ ...view, keys: schemaKeys(options.key, name, Context.empty()), prefix: prefix + more })
+  }
+
   const store: KeyValueStore<K, A> = {
     get: (key) => withKey(key, getStored),
     getOrFail: (key) =>
@@ -429,7 +440,7 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
     size: (range) => Effect.map(Effect.flatMap(withRange(range), keyspace.stat), ({ entries }) => entries),
     isEmpty: Effect.map(Stream.runHead(keyspace.keys({ limit: 1, prefix })), Option.isNone),
     clear: (range) => Effect.flatMap(withRange(range), keyspace.clear),
-    prefix: (more) => makeView({ ...view, prefix: prefix + more }),
+    prefix: subView,
     transaction: storage.transaction
   }
   return store
@@ -487,10 +498,21 @@ export const makePlain = (keyspace: string): Effect.Effect<Plain, StorageError, 
       missOnFailure: false,
       storage
     }
-    const plain = (prefix: string): Plain => ({
-      ...makeView({ ...view, codec: Codec.raw, prefix }),
-      forSchema: (schema) => makeView({ ...view, codec: Codec.json(schema), prefix }),
-      prefix: (more) => plain(prefix + more)
-    })
+    const plain = (prefix: string): Plain => {
+      const store = makeView({ ...view, codec: Codec.raw, prefix })
+      function subView(more: string): Plain
+      function subView<Rest, I extends string>(
+        more: string,
+        options: { readonly key: Schema.Schema<Rest, I> }
+      ): KeyValueStore<Rest, Storage.Value>
+      function subView<Rest, I extends string>(more: string, options?: { readonly key: Schema.Schema<Rest, I> }) {
+        return options === undefined ? plain(prefix + more) : store.prefix(more, options)
+      }
+      return {
+        ...store,
+        forSchema: (schema) => makeView({ ...view, codec: Codec.json(schema), prefix }),
+        prefix: subView
+      }
+    }
     return plain("")
   })

@@ -421,6 +421,24 @@ export const suite = ({ layer, name }: Engine) =>
       )
 
       test(
+        "of typed keys have a schema for what is left of them",
+        Effect.gen(function*() {
+          const byId = yield* ById
+          yield* byId.setMany([[id("10"), "ten"], [id("11"), "eleven"], [id("2"), "two"]])
+          const tens = byId.prefix("1", { key: Schema.NumberFromString })
+          deepStrictEqual(yield* tens.toMap(), new Map([[0, "ten"], [1, "eleven"]]))
+          yield* tens.set(2, "twelve")
+          assert.strictEqual(yield* byId.getOrFail(id("12")), "twelve")
+          assert.strictEqual(yield* tens.clear(), 3)
+          deepStrictEqual(yield* byId.toMap(), new Map([[id("2"), "two"]]))
+          const plain = yield* KeyValueStore.KeyValueStore
+          const numbered = plain.prefix("a/").prefix("b/", { key: Schema.NumberFromString })
+          yield* numbered.set(7, "seven")
+          assert.strictEqual(yield* plain.getOrFail("a/b/7"), "seven")
+        })
+      )
+
+      test(
         "of names that are prefixes of each other stay apart",
         Effect.gen(function*() {
           const plain = yield* KeyValueStore.KeyValueStore

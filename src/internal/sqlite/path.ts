@@ -50,7 +50,8 @@ export const prepare = (file: string): Effect.Effect<void, Fault> =>
 const systemFault = (file: string, done: string, cause: unknown): Fault => {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : ""
   const message = cause instanceof Error ? cause.message : String(cause)
-  return new Fault(reasons[code] ?? "Unavailable", `${file} cannot be ${done} (${message})`, cause)
+  const why = code === "ENOTDIR" || code === "EEXIST" ? "a part of its path is a file and not a folder" : message
+  return new Fault(reasons[code] ?? "Unavailable", `${file} cannot be ${done}: ${why}`, cause)
 }
 
 const allows = (file: string, mode: number): boolean => {
@@ -68,7 +69,9 @@ const allows = (file: string, mode: number): boolean => {
  * @internal
  */
 export const explain = (file: string, readonly: boolean, fault: Fault): Fault => {
-  if (file === memory || !vague.has(fault.reason)) return fault
+  if (file === memory) return fault
+  const named = new Fault(fault.reason, `${file}: ${fault.detail}`, fault.cause)
+  if (!vague.has(fault.reason)) return named
   const because = (reason: StorageErrorReason, detail: string) => new Fault(reason, `${file} ${detail}`, fault.cause)
   let stat: fs.Stats | undefined
   try {
@@ -88,7 +91,7 @@ export const explain = (file: string, readonly: boolean, fault: Fault): Fault =>
       "is in a folder that this user may not write, where SQLite needs its -wal and -shm files"
     )
   }
-  return new Fault(fault.reason, `${file}: ${fault.detail}`, fault.cause)
+  return named
 }
 
 const vague: ReadonlySet<StorageErrorReason> = new Set(["Unavailable", "ReadOnly", "Permission", "Unknown"])
