@@ -6,8 +6,8 @@ import { Effect } from "effect"
 
 export interface Row {
   readonly name: string
-  /** The least ratio that was aimed for, ours to the raw driver's. */
-  readonly target: number
+  /** The ratio to the raw driver that is aimed for; a row without one only watches. */
+  readonly target?: number
   /** How many operations one run does. */
   readonly operations: number
   readonly raw: () => void
@@ -21,7 +21,7 @@ export interface Result {
   readonly raw: number
   readonly ours: number
   readonly ratio: number
-  readonly target: number
+  readonly target: number | undefined
 }
 
 const median = (values: ReadonlyArray<number>): number =>
@@ -71,7 +71,7 @@ export const print = (results: ReadonlyArray<Result>): void => {
       result.raw.toFixed(2),
       result.ours.toFixed(2),
       result.ratio.toFixed(2),
-      result.target.toFixed(2) + (result.ratio <= result.target ? "" : "  missed")
+      result.target === undefined ? "" : result.target.toFixed(2) + (result.ratio <= result.target ? "" : "  missed")
     ])
   ]
   const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []

@@ -147,6 +147,17 @@ const normal = Effect.gen(function*() {
       rounds: 51,
       target: 2.2
     },
+    ...[2, 16].map((fibers): Row => ({
+      name: `get by ${fibers} fibers at once / loop of get`,
+      operations: count,
+      // Each its share, in one fiber that never pauses by itself.
+      ours: Effect.forEach(
+        Array.from({ length: fibers }, (_, i) => keys.filter((_, k) => k % fibers === i)),
+        (share) => loop(share, texts.get),
+        { concurrency: "unbounded", discard: true }
+      ),
+      raw: rawGets
+    })),
     {
       name: "scan of 100,000 / iterate",
       operations: 100_000,

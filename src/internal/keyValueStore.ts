@@ -23,6 +23,8 @@ interface KeyCodec<K> {
   readonly encode: (key: K) => Effect.Effect<string, InvalidKey>
   /** `stored` is the whole key, of which a view leaves out the beginning. */
   readonly decode: (key: string, stored: string) => Effect.Effect<K, Codec.CodecError>
+  /** The same for keys that are written as they are. */
+  readonly asIs?: (key: string) => K
 }
 
 /** All that the methods of a store stand on. */
@@ -128,6 +130,7 @@ const schemaKeys = <K, I extends string, R>(
 
 /** Without a schema keys are strings: the type parameter `K` defaults to that, which is all the cast says. */
 const textKeys = <K = string>(keyspace: string): KeyCodec<K> => ({
+  asIs: (key) => key as K,
   decode: (key) => Exit.succeed(key as K),
   encode: (key) =>
     typeof key === "string"
@@ -185,6 +188,7 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
     }
   }
   const withKey = <B, E>(key: K, f: (key: string) => Effect.Effect<B, E>): Effect.Effect<B, E | InvalidKey> => {
+    if (keys.asIs !== undefined && typeof key === "string") return f(prefix + key)
     const encoded = encodeKey(key)
     return isDone(encoded) && Exit.isSuccess(encoded)
       ? f(prefix + encoded.value)
@@ -214,13 +218,16 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
       return orMiss(Exit.fail(thrown("decode", key, cause)))
     }
   }
-  const decodeOption = (entry: Option.Option<Storage.Entry>): Effect.Effect<Option.Option<A>, Codec.CodecError> =>
-    Option.isNone(entry)
-      ? Exit.succeed(Option.none())
-      : andThen(decode(entry.value), (value) => Exit.succeed(value === missed ? Option.none() : Option.some(value)))
+  const toOption = (value: A | typeof missed): Option.Option<A> => value === missed ? Option.none() : Option.some(value)
+  const decodeOption = (entry: Option.Option<Storage.Entry>): Effect.Effect<Option.Option<A>, Codec.CodecError> => {
+    if (Option.isNone(entry)) return Exit.succeed(Option.none())
+    const value = decode(entry.value)
+    return isDone(value) && Exit.isSuccess(value) ? Exit.succeed(toOption(value.value)) : Effect.map(value, toOption)
+  }
+  const withoutPrefix = (key: string): string => prefix === "" ? key : key.slice(prefix.length)
   const decodeKey = (key: string): Effect.Effect<K | typeof missed, Codec.CodecError> => {
     try {
-      return orMiss(safely("decode", key, keys.decode(prefix === "" ? key : key.slice(prefix.length), key)))
+      return orMiss(safely("decode", key, keys.decode(withoutPrefix(key), key)))
     } catch (cause) {
       return orMiss(Exit.fail(thrown("decode", key, cause)))
     }
@@ -228,11 +235,12 @@ const makeView = <K, A>(view: View<K, A>): KeyValueStore<K, A> => {
   const pair = (key: K | typeof missed, value: A | typeof missed): readonly [K, A] | typeof missed =>
     key === missed || value === missed ? missed : [key, value]
   const decodeEntry = (entry: Storage.Entry): Effect.Effect<readonly [K, A] | typeof missed, Codec.CodecError> => {
-    const key = decodeKey(entry.key)
     const value = decode(entry)
-    return isDone(key) && isDone(value) && Exit.isSuccess(key) && Exit.isSuccess(value)
-      ? Exit.succeed(pair(key.value, value.value))
-      : Effect.zipWith(key, value, pair)
+    // Keys without a schema cost a scan nothing.
+    if (keys.asIs !== undefined && isDone(value) && Exit.isSuccess(value)) {
+      return Exit.succeed(pair(keys.asIs(withoutPrefix(entry.key)), value.value))
+    }
+    return Effect.zipWith(decodeKey(entry.key), value, pair)
   }
 
   const encodeEdit = (key: string, edit: Edit<A>): Effect.Effect<Storage.Change, Codec.CodecError> =>

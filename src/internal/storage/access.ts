@@ -272,7 +272,7 @@ export class Access<C, X> {
             : Effect.fail(end)
         },
         {
-          onFailure: this.failing((fault) => Effect.fail(fail(fault))),
+          onFailure: (cause) => this.failing(cause, (fault) => Effect.fail(fail(fault))),
           onSuccess: done
         },
         wait
@@ -283,13 +283,14 @@ export class Access<C, X> {
       this.engine.exclusive(
         (connection) => body(retries === 0 ? connection : this.engine.careful(connection), clock),
         {
-          onFailure: this.failing((fault) => {
-            if (fault.stale && retries === 0) return attempt(1)
-            if (fault.reason !== "Busy") return Effect.fail(fail(fault))
-            return this.timeLeft(at) > 0
-              ? Effect.flatMap(restore(backOff(retries)), () => attempt(retries + 1))
-              : Effect.fail(fail(this.busy("another connection", fault)))
-          }),
+          onFailure: (cause) =>
+            this.failing(cause, (fault) => {
+              if (fault.stale && retries === 0) return attempt(1)
+              if (fault.reason !== "Busy") return Effect.fail(fail(fault))
+              return this.timeLeft(at) > 0
+                ? Effect.flatMap(restore(backOff(retries)), () => attempt(retries + 1))
+                : Effect.fail(fail(this.busy("another connection", fault)))
+            }),
           onSuccess: done
         },
         wait
@@ -313,11 +314,12 @@ export class Access<C, X> {
     return this.lockMillis - (realMillis() - at.since)
   }
 
-  private failing<A, E, R>(onFault: (fault: Fault) => Effect.Effect<A, E, R>) {
-    return (cause: Cause.Cause<X | Fault>): Effect.Effect<A, E, R> => {
-      const failure = Cause.failureOrCause(cause)
-      return Either.isLeft(failure) ? onFault(this.faultOf(failure.left)) : Effect.failCause(failure.right)
-    }
+  private failing<A, E, R>(
+    cause: Cause.Cause<X | Fault>,
+    onFault: (fault: Fault) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
+    const failure = Cause.failureOrCause(cause)
+    return Either.isLeft(failure) ? onFault(this.faultOf(failure.left)) : Effect.failCause(failure.right)
   }
 
   private faultOf(error: X | Fault): Fault {
