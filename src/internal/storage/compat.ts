@@ -37,6 +37,7 @@ export const realMillis = (): number => performance.now()
  */
 export const waitFor = (millis: number, subscribe?: (done: () => void) => void): Effect.Effect<boolean> =>
   Effect.async<boolean>((resume) => {
+    // @effect-diagnostics-next-line globalTimers:off
     const timer = setTimeout(() => resume(Effect.succeed(false)), Math.min(millis, maxTimer))
     subscribe?.(() => {
       clearTimeout(timer)
