@@ -37,8 +37,7 @@ const toSqlError = (fault: Fault): SqlError =>
  *
  * @internal
  */
-export const toFault = (error: SqlError): Fault =>
-  error.cause instanceof Fault ? error.cause : classify(error.cause, error)
+export const toFault = (error: SqlError): Fault => sqlite.classify(error)
 
 /** @internal */
 export const make = (
@@ -91,7 +90,7 @@ export const make = (
         }).pipe(
           Effect.zipRight(Effect.addFinalizer(() => Effect.sync(() => reserved.release()))),
           Effect.zipRight(Effect.mapError(access.check(level), toSqlError)),
-          Effect.as(careful)
+          Effect.as(level?.connection ?? careful)
         )
       })
     )

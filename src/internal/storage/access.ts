@@ -38,15 +38,16 @@ export interface Level<C> {
   broken: Fault | undefined
 }
 
-/** @internal */
-export const makeLevel = <C>(connection: C, parent?: Level<C>): Level<C> => ({
-  broken: undefined,
-  connection,
-  depth: parent === undefined ? 0 : parent.depth + 1,
-  ended: false,
-  gate: new Gate(),
-  parent
-})
+/**
+ * What the connection of a level asks and tells with every statement, whoever runs it.
+ *
+ * @internal
+ */
+export interface Guard<X> {
+  /** Why nothing can be done in the level any more, if so. */
+  readonly end: () => Fault | undefined
+  readonly failed: (error: X) => Effect.Effect<void>
+}
 
 /**
  * What `Access` has to be told about an engine. `X` is the engine's own error.
@@ -73,8 +74,13 @@ export interface Engine<C, X> {
   readonly isOpen: (connection: C) => Effect.Effect<boolean>
   /** What else the body of a transaction finds in its context. */
   readonly enter: <R>(context: Context.Context<R>, level: Level<C>) => Context.Context<R>
+  /** The same connection, on which every statement asks and tells the guard. */
+  readonly guarded: (connection: C, guard: Guard<X>) => C
   /** The level of a transaction that somebody else opened on this engine's connection, if the fiber is in one. */
-  readonly joined: (context: Context.Context<never>) => Level<C> | undefined
+  readonly joined: (
+    context: Context.Context<never>,
+    makeLevel: (connection: C) => Level<C>
+  ) => Level<C> | undefined
   /** Whether one transaction for many writes is cheaper than a connection for each. */
   readonly coalesce: boolean
   readonly lockTimeout: Duration.Duration
@@ -105,6 +111,7 @@ interface Job<C, X> {
   readonly settle: (failure: Cause.Cause<Fault> | undefined) => void
   /** Since when the fiber waits: `realMillis`. */
   readonly since: number
+  state: "queued" | "started" | "settled"
 }
 
 const breakUp = <C>(level: Level<C>, fault: Fault): void => {
@@ -188,7 +195,7 @@ export class Access<C, X> {
         at,
         (plain) => {
           const connection = at.level === undefined ? this.engine.careful(plain) : plain
-          const level = makeLevel(connection, at.level)
+          const level = this.makeLevel(connection, at.level)
           const inner = at.restore(Effect.mapInputContext(self, (context: Context.Context<R>) =>
             this.engine.enter(Context.add(context, this.tag, level), level)))
           return this.bracket(at, connection, inner, fail, level)
@@ -199,11 +206,16 @@ export class Access<C, X> {
     )
   }
 
-  /** Waits until what was queued is written. */
-  readonly flush: Effect.Effect<void> = Effect.async<void>((resume) => {
-    if (this.flushing) this.onIdle.push(() => resume(Effect.void))
-    else resume(Effect.void)
-  })
+  /** Waits until what was queued is written; not in a transaction, for whose end the queue itself waits. */
+  readonly flush: Effect.Effect<void> = Effect.flatMap(
+    Effect.context<never>(),
+    (context) =>
+      this.levelOf(context) !== undefined || !this.flushing
+        ? Effect.void
+        : Effect.async<void>((resume) => {
+          this.onIdle.push(() => resume(Effect.void))
+        })
+  )
 
   /** Finishes what was queued; from then on everything fails as closed. */
   readonly close: Effect.Effect<void> = Effect.zipRight(
@@ -242,8 +254,23 @@ export class Access<C, X> {
     )
   }
 
+  private readonly makeLevel = (connection: C, parent?: Level<C>): Level<C> => {
+    const level: Level<C> = {
+      broken: undefined,
+      connection: this.engine.guarded(connection, {
+        end: () => endOf(level),
+        failed: (error) => this.afterFailure(level, connection, error)
+      }),
+      depth: parent === undefined ? 0 : parent.depth + 1,
+      ended: false,
+      gate: new Gate(),
+      parent
+    }
+    return level
+  }
+
   private levelOf(context: Context.Context<never>): Level<C> | undefined {
-    return context.unsafeMap.get(this.tag.key) ?? this.engine.joined(context)
+    return context.unsafeMap.get(this.tag.key) ?? this.engine.joined(context, this.makeLevel)
   }
 
   /**
@@ -267,9 +294,7 @@ export class Access<C, X> {
         level.gate,
         (): Effect.Effect<B, X | Fault, R> => {
           const end = endOf(level)
-          return end === undefined
-            ? Effect.tapError(body(level.connection, clock), (error) => this.afterFailure(level, error))
-            : Effect.fail(end)
+          return end === undefined ? body(level.connection, clock) : Effect.fail(end)
         },
         {
           onFailure: (cause) => this.failing(cause, (fault) => Effect.fail(fail(fault))),
@@ -302,8 +327,8 @@ export class Access<C, X> {
    * Some failures end the whole transaction (a full disk, `ON CONFLICT ROLLBACK`). What followed would no longer be in
    * one, so nothing may follow.
    */
-  private afterFailure(level: Level<C>, error: X): Effect.Effect<void> {
-    return Effect.map(this.engine.isOpen(level.connection), (open) => {
+  private afterFailure(level: Level<C>, connection: C, error: X): Effect.Effect<void> {
+    return Effect.map(this.engine.isOpen(connection), (open) => {
       if (!open) breakUp(level, this.faultOf(error))
     })
   }
@@ -447,15 +472,20 @@ export class Access<C, X> {
   ): Effect.Effect<A, E> {
     return restore(Effect.async<A, E>((resume) => {
       let result: Exit.Exit<B, X> | undefined
+      const onSettled: Array<() => void> = []
       const job: Job<C, X> = {
-        since: realMillis(),
         run: (connection) => Effect.map(Effect.exit(body(connection, clock)), (exit) => result = exit),
-        settle: (failure) =>
+        settle: (failure) => {
+          job.state = "settled"
           resume(
             result !== undefined && failure === undefined
               ? Exit.mapBoth(result, { onFailure: (error) => fail(this.faultOf(error)), onSuccess: done })
               : Effect.failCause(Cause.map(failure ?? Cause.empty, fail))
           )
+          for (const settled of onSettled) settled()
+        },
+        since: realMillis(),
+        state: "queued"
       }
       this.queue.add(job)
       if (!this.flushing) {
@@ -464,8 +494,16 @@ export class Access<C, X> {
         // Not at once: the others of this turn are still to come.
         Runtime.runFork(this.runtime)(this.writeQueued, { immediate: false })
       }
-      return Effect.sync(() => {
-        this.queue.delete(job)
+      // Interrupted before it began, it is never written. Afterwards its end is waited for, so that it cannot overwrite
+      // what is written next.
+      return Effect.async<void>((resume) => {
+        if (job.state === "started") {
+          onSettled.push(() => resume(Effect.void))
+        } else {
+          job.state = "settled"
+          this.queue.delete(job)
+          resume(Effect.void)
+        }
       })
     }))
   }
@@ -487,7 +525,14 @@ export class Access<C, X> {
     const jobs = Array.from(this.queue)
     this.queue.clear()
     const settle = (failure: Cause.Cause<Fault> | undefined) => {
-      for (const job of jobs) job.settle(failure)
+      const busy = failure !== undefined && Cause.isFailType(failure) && failure.error.reason === "Busy"
+      const again = jobs.filter((job) => busy && job.state === "queued" && realMillis() - job.since < this.lockMillis)
+      const later = Array.from(this.queue)
+      this.queue.clear()
+      for (const job of [...again, ...later]) this.queue.add(job)
+      for (const job of jobs) {
+        if (!this.queue.has(job)) job.settle(failure)
+      }
       return this.writeQueued
     }
     return Effect.matchCauseEffect(
@@ -498,15 +543,15 @@ export class Access<C, X> {
 
   /** What goes wrong with one job is its own affair, unless the transaction of all of them is gone with it. */
   private runAll(jobs: ReadonlyArray<Job<C, X>>, connection: C): Effect.Effect<void, X> {
-    return Effect.forEach(
-      jobs,
-      (job) =>
-        Effect.flatMap(job.run(connection), (exit) =>
-          Exit.isSuccess(exit) ?
-            Effect.void :
-            Effect.flatMap(this.engine.isOpen(connection), (open) => open ? Effect.void : Effect.asVoid(exit))),
-      { discard: true }
-    )
+    return Effect.forEach(jobs, (job) =>
+      Effect.suspend(() => {
+        if (job.state === "settled") return Effect.void
+        job.state = "started"
+        return Effect.flatMap(job.run(connection), (exit) =>
+          Exit.isSuccess(exit)
+            ? Effect.void
+            : Effect.flatMap(this.engine.isOpen(connection), (open) => open ? Effect.void : Effect.asVoid(exit)))
+      }), { discard: true })
   }
 
   private atomically<B>(at: Here<C>, body: Body<C, X, B>): Effect.Effect<B, Fault> {
@@ -515,13 +560,7 @@ export class Access<C, X> {
       (plain) => {
         const { level } = at
         const connection = level === undefined ? this.engine.careful(plain) : plain
-        const inner = body(connection, at.clock)
-        return this.bracket(
-          at,
-          connection,
-          level === undefined ? inner : Effect.tapError(inner, (error) => this.afterFailure(level, error)),
-          identity<Fault>
-        )
+        return this.bracket(at, connection, body(connection, at.clock), identity<Fault>)
       },
       Exit.mapError((error) => this.faultOf(error)),
       identity<Fault>

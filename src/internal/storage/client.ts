@@ -5,14 +5,14 @@
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
-import type { SqlError } from "@effect/sql/SqlError"
+import { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { StorageError } from "../../StorageError.js"
-import { Access, type Engine, type Level, makeLevel } from "./access.js"
+import { Access, type Engine, type Guard, type Level } from "./access.js"
 import type { Dialect } from "./dialect.js"
 import { failing } from "./fault.js"
 import { sqlite } from "./sqlite.js"
@@ -34,6 +34,24 @@ export const registerAccess = (client: SqlClient.SqlClient, access: SqlAccess): 
   accesses.set(client.reserve, access)
 }
 
+const guarded = (connection: Connection, { end, failed }: Guard<SqlError>): Connection => {
+  const guard = <A>(run: () => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+    Effect.suspend(() => {
+      const fault = end()
+      return fault === undefined
+        ? Effect.tapError(run(), failed)
+        : Effect.fail(new SqlError({ cause: fault, message: fault.detail }))
+    })
+  return {
+    execute: (sql, params, transformRows) => guard(() => connection.execute(sql, params, transformRows)),
+    executeRaw: (sql, params) => guard(() => connection.executeRaw(sql, params)),
+    executeStream: (sql, params, transformRows) => connection.executeStream(sql, params, transformRows),
+    executeUnprepared: (sql, params, transformRows) =>
+      guard(() => connection.executeUnprepared(sql, params, transformRows)),
+    executeValues: (sql, params) => guard(() => connection.executeValues(sql, params))
+  }
+}
+
 /**
  * The part of an engine that its dialect decides.
  *
@@ -48,6 +66,7 @@ export const dialectCommands = (dialect: Dialect) => {
     classify: dialect.classify,
     coalesce: dialect.coalesce,
     commit: command(dialect.commit),
+    guarded,
     isOpen: dialect.isOpen,
     release: (connection: Connection, name: string) => command(dialect.release(name))(connection),
     rollback: command(dialect.rollback),
@@ -128,13 +147,15 @@ const bareEngine = (
           }
         )
       }),
-    joined: (context) => {
+    joined: (context, makeLevel) => {
       const transaction: readonly [Connection, number] | undefined = context.unsafeMap.get(
         SqlClient.TransactionConnection.key
       )
       if (transaction === undefined || !isOwn(transaction[0])) return undefined
       let level = joined.get(transaction)
       if (level === undefined) {
+        // A new outermost transaction has the client's permit, so those before it are over.
+        if (transaction[1] === 0) endOthers()
         joined.set(transaction, level = makeLevel(dialect.recompiling(transaction[0])))
         open.add(level)
       }

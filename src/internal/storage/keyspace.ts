@@ -69,7 +69,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
     keys: Iterable<K>,
     use: (keys: ReadonlyArray<K>) => Effect.Effect<A, E>
   ): Effect.Effect<A, E | InvalidKey> => {
-    const all = Array.from(keys)
+    const all = [...keys]
     for (const key of all) {
       const issue = kind.issue(key)
       if (issue !== undefined) return invalid(key, issue)

@@ -226,6 +226,7 @@ const makeEngine = (
       commit: () => end(outermost, false),
       enter: (context) => context,
       exclusive: (self, settle, wait) => hold(gate, () => self(memory), settle, wait),
+      guarded: (connection) => connection,
       isOpen: () => Effect.succeed(true),
       joined: () => undefined,
       lockTimeout,
@@ -256,16 +257,19 @@ export const makeMemory = (options: Options = {}): Effect.Effect<Storage["Type"]
     })
     const tables = { bytes: new Map<string, Table<Uint8Array>>(), text: new Map<string, Table<string>>() }
     const open = <K extends string | Uint8Array>(tables: Map<string, Table<K>>, kind: KeyKind<K>) => (name: string) =>
-      Effect.suspend(() => {
-        const created = kinds.get(name)
-        if (created !== undefined && created !== kind.name) {
-          return Effect.fail(failing("open", name)(otherKeys(created, kind.name)))
-        }
-        kinds.set(name, kind.name)
-        let table = tables.get(name)
-        if (table === undefined) tables.set(name, table = makeTable(kind, memory))
-        return Effect.succeed(makeKeyspace(name, kind, makeDriver(access, table, kind)))
-      })
+      access.run(
+        () =>
+          Effect.suspend(() => {
+            const created = kinds.get(name)
+            if (created !== undefined && created !== kind.name) return Effect.fail(otherKeys(created, kind.name))
+            kinds.set(name, kind.name)
+            let table = tables.get(name)
+            if (table === undefined) tables.set(name, table = makeTable(kind, memory))
+            return Effect.succeed(makeKeyspace(name, kind, makeDriver(access, table, kind)))
+          }),
+        (keyspace) => keyspace,
+        failing("open", name)
+      )
     return yield* makeService({
       access,
       openBytes: open(tables.bytes, bytesKeys),

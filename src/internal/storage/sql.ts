@@ -69,7 +69,7 @@ const makeDriver = <K extends string | Uint8Array>(
     const row = rows[0]
     return row === undefined
       ? Option.none()
-      : Option.some({ expiresAt: toExpiry(row.expires_at), key, value: dialect.toValue(row.value) })
+      : Option.some({ expiresAt: toExpiry(row.expires_at), key: kind.copy(key), value: dialect.toValue(row.value) })
   }
   const change = (connection: Connection, key: K, change: Change) => {
     switch (change._tag) {
@@ -98,7 +98,7 @@ const makeDriver = <K extends string | Uint8Array>(
               if (key !== undefined) {
                 found[position] = Option.some({
                   expiresAt: toExpiry(row.expires_at),
-                  key,
+                  key: kind.copy(key),
                   value: dialect.toValue(row.value)
                 })
               }

@@ -202,6 +202,7 @@ export const sqlite: Dialect = {
       )
     }),
   classify: (error) => {
+    if (error.cause instanceof Fault) return error.cause
     const { cause, detail, reason } = classify(error.cause, error)
     return new Fault(reason, detail, cause, error.message === notCompiled)
   },
