@@ -86,10 +86,13 @@ const forEach = <A, B, E>(
   })
 }
 
-/** Gives a codec what its schema needs, once. What is done already needs nothing any more. */
+/** Gives an effect what was taken when the store was built. What is done already needs nothing any more. */
+const providing = <R>(context: Context.Context<R>) => <B, E>(self: Effect.Effect<B, E, R>): Effect.Effect<B, E> =>
+  isDone(self) ? self : Effect.mapInputContext(self, (own: Context.Context<never>) => Context.merge(own, context))
+
+/** Gives a codec what its schema needs, once. */
 const provided = <A, R>(codec: Codec.Codec<A, R>, context: Context.Context<R>): Codec.Codec<A> => {
-  const provide = <B, E>(self: Effect.Effect<B, E, R>): Effect.Effect<B, E> =>
-    isDone(self) ? self : Effect.mapInputContext(self, (own: Context.Context<never>) => Context.merge(own, context))
+  const provide = providing(context)
   return Codec.make({
     decode: (stored, at) => provide(codec.decode(stored, at)),
     encode: (value, at) => provide(codec.encode(value, at)),
@@ -104,8 +107,7 @@ const schemaKeys = <K, I extends string, R>(
 ): KeyCodec<K> => {
   const encode = ParseResult.encode(schema)
   const decode = ParseResult.decodeUnknown(schema)
-  const provide = <B, E>(self: Effect.Effect<B, E, R>): Effect.Effect<B, E> =>
-    isDone(self) ? self : Effect.mapInputContext(self, (own: Context.Context<never>) => Context.merge(own, context))
+  const provide = providing(context)
   const message = ParseResult.TreeFormatter.formatIssueSync
   return {
     decode: (key, stored) =>
