@@ -12,10 +12,12 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Metric from "effect/Metric"
 import type * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import { makeMemory } from "./internal/storage/memory.js"
+import * as internal from "./internal/storage/metrics.js"
 import { makeSql } from "./internal/storage/sql.js"
 import type { InvalidKey, StorageError } from "./StorageError.js"
 
@@ -163,6 +165,20 @@ export interface Keyspace<K extends string | Uint8Array = string> {
 }
 
 /**
+ * How the sweeper of a Storage removes expired entries in the background. They are absent to every operation from the
+ * moment they expire; sweeping only frees their room.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SweepOptions {
+  /** The pause between two sweeps; 1 minute. */
+  readonly interval?: Duration.DurationInput | undefined
+  /** How many entries one slice removes at most; 200. A slice that takes long makes the next one smaller. */
+  readonly batchSize?: number | undefined
+}
+
+/**
  * Work on the whole store that no program needs to do, and operators sometimes want.
  *
  * @since 0.1.0
@@ -173,6 +189,8 @@ export interface Maintenance {
   readonly flush: Effect.Effect<void, StorageError>
   /** Removes expired entries of all opened keyspaces, in slices, and gives free room back; tells how many went. */
   readonly compact: Effect.Effect<number, StorageError>
+  /** Has the background sweeper run with these settings from now on, in place of any before. */
+  readonly sweeper: (options: SweepOptions) => Effect.Effect<void>
   /** How much each opened keyspace holds. */
   readonly stats: Effect.Effect<ReadonlyArray<Stat & { readonly keyspace: string }>, StorageError>
 }
@@ -231,17 +249,6 @@ export class Storage extends Context.Tag("effect-kv/Storage")<Storage, {
  * @since 0.1.0
  * @category models
  */
-export interface SweepOptions {
-  /** The pause between two sweeps; 1 minute. */
-  readonly interval?: Duration.DurationInput | undefined
-  /** How many entries one slice removes; 200. */
-  readonly batchSize?: number | undefined
-}
-
-/**
- * @since 0.1.0
- * @category models
- */
 export interface Options {
   /** When expired entries are removed in the background; `false`: never, only by `maintenance.compact`. */
   readonly sweep?: SweepOptions | false | undefined
@@ -251,6 +258,37 @@ export interface Options {
    */
   readonly lockTimeout?: Duration.DurationInput | undefined
 }
+
+/**
+ * What is counted, by keyspace (the label `keyspace`), over all Storages of the process: `hits` and `misses` of reads by
+ * key; `writes`, the entries that were set or removed; `expirations`, the expired entries that were removed;
+ * `sweepDuration` and `lockWait` as histograms in milliseconds. The wait of a transaction has no keyspace.
+ *
+ * @example
+ * ```ts
+ * import { Effect, Metric } from "effect"
+ * import { KeyValueStore, Storage } from "effect-kv"
+ *
+ * const program = Effect.gen(function*() {
+ *   const kv = yield* KeyValueStore.KeyValueStore
+ *   yield* kv.get("greeting")
+ *   return yield* Metric.value(Metric.tagged(Storage.metrics.misses, "keyspace", "default"))
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, KeyValueStore.layerMemory)).then(console.log)
+ * ```
+ *
+ * @since 0.1.0
+ * @category observability
+ */
+export const metrics: {
+  readonly expirations: Metric.Metric.Counter<number>
+  readonly hits: Metric.Metric.Counter<number>
+  readonly lockWait: Metric.Metric.Histogram<number>
+  readonly misses: Metric.Metric.Counter<number>
+  readonly sweepDuration: Metric.Metric.Histogram<number>
+  readonly writes: Metric.Metric.Counter<number>
+} = internal.metrics
 
 /**
  * Storage on the `SqlClient` of the context, in tables of its own (`kv_...`). The engine is the client's: SQLite.

@@ -72,13 +72,16 @@ export const make = (
 
     const gated = gatedConnection(access)
 
-    yield* pragmas.apply({ ...options, filename: file }, (body) => access.run(body, identity, identity)).pipe(
+    yield* pragmas.apply(
+      { ...options, filename: file },
+      (body) => access.run(body, identity, { fail: identity<Fault> })
+    ).pipe(
       Effect.mapError((fault) => path.explain(file, readonly, fault))
     )
 
     // Also for the client's own members, which do not go through a connection that we know.
     const alone = <A>(effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
-      access.run(() => effect, identity, toSqlError)
+      access.run(() => effect, identity, { fail: toSqlError })
 
     const reserve = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(access.level, (level) => {
@@ -100,7 +103,7 @@ export const make = (
       (yield* SqlClient.make({
         acquirer: Effect.succeed(gated),
         compiler: Statement.makeCompilerSqlite(),
-        spanAttributes: [["db.system.name", "sqlite"]],
+        spanAttributes: [["db.system.name", sqlite.system]],
         transactionAcquirer: reserve
       })) as SqliteClient.SqliteClient,
       {
@@ -109,7 +112,8 @@ export const make = (
         config: inner.config,
         export: alone(inner.export),
         loadExtension: (file: string) => alone(inner.loadExtension(file)),
-        withTransaction: <A, E, R>(self: Effect.Effect<A, E, R>) => access.transaction(self, toSqlError)
+        withTransaction: <A, E, R>(self: Effect.Effect<A, E, R>) =>
+          access.transaction(self, { fail: toSqlError, method: "transaction" })
       }
     )
     registerAccess(client, { access, dialect: sqlite })
@@ -126,7 +130,7 @@ const open = (
 /** Has each statement pass the gate of the transaction that its fiber is in, or of the connection. */
 const gatedConnection = (access: Access<Connection, SqlError>): Connection => {
   const run = <A>(body: (connection: Connection) => Effect.Effect<A, SqlError>) =>
-    access.run(body, identity, toSqlError)
+    access.run(body, identity, { fail: toSqlError })
   return {
     execute: (sql, params, transformRows) => run((_) => _.execute(sql, params, transformRows)),
     executeRaw: (sql, params) => run((_) => _.executeRaw(sql, params)),
@@ -147,7 +151,9 @@ const close = (
   optimize: boolean
 ): Effect.Effect<void> => {
   const pragma = (text: string) =>
-    Effect.ignore(access.run(() => sqlite.compiling(connection).execute(text, [], undefined), identity, identity))
+    Effect.ignore(
+      access.run(() => sqlite.compiling(connection).execute(text, [], undefined), identity, { fail: identity<Fault> })
+    )
   return access.flush.pipe(
     Effect.zipRight(optimize && !readonly ? pragma(optimizePragma) : Effect.void),
     Effect.zipRight(readonly ? Effect.void : pragma("PRAGMA wal_checkpoint(TRUNCATE)")),

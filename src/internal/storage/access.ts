@@ -18,9 +18,12 @@ import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
-import { clockOf, nextTurn, realMillis, waitFor } from "./compat.js"
+import { type Call, traced } from "./call.js"
+import { clockOf, isTraced, nextTurn, realMillis, waitFor } from "./compat.js"
 import { closedFault, Fault } from "./fault.js"
 import { Gate, hold, type Restore, type Settle, type Wait } from "./gate.js"
+import { labelsOf, metrics, record } from "./metrics.js"
+import { makeTag } from "./transactions.js"
 
 /**
  * A transaction, or a savepoint in one. Operations in it pass its gate, and a nested transaction holds that gate from
@@ -84,6 +87,8 @@ export interface Engine<C, X> {
   /** Whether one transaction for many writes is cheaper than a connection for each. */
   readonly coalesce: boolean
   readonly lockTimeout: Duration.Duration
+  /** The name of the database system, as spans tell it. */
+  readonly system: string
 }
 
 /**
@@ -102,6 +107,8 @@ interface Here<C> {
   readonly restore: Restore
   /** When it began to wait, if it does: `realMillis`. */
   since: number | undefined
+  /** How long it had waited when its work began. */
+  waited: number | undefined
 }
 
 interface Job<C, X> {
@@ -134,7 +141,8 @@ const backOff = (retries: number): Effect.Effect<unknown> =>
 /** How long queued writes go on before the event loop gets its turn, in milliseconds. */
 const longestRun = 5
 
-let tags = 0
+/** A call for many, each of which has its own. */
+const unnamed: Call<Fault> = { fail: identity }
 
 /** @internal */
 export class Access<C, X> {
@@ -157,40 +165,41 @@ export class Access<C, X> {
 
   constructor(private readonly engine: Engine<C, X>, private readonly runtime: Runtime.Runtime<never>) {
     this.lockMillis = Duration.toMillis(engine.lockTimeout)
-    this.tag = Context.GenericTag<Level<C>>(`effect-kv/internal/Transaction/${++tags}`)
+    this.tag = makeTag()
   }
 
   /** One statement: by itself, or in the transaction that the fiber is in. */
-  run<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
-    return this.here((at) => this.use(at, body, (value) => Effect.succeed(done(value)), fail))
+  run<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
+    return this.here(call, (at) => this.use(at, body, (value) => Effect.succeed(done(value)), call))
   }
 
   /** One statement that writes: as `run`, but what several fibers write in one turn shares a transaction. */
-  write<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
-    return this.here((at) =>
+  write<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
+    return this.here(call, (at) =>
       this.isQueued(at)
-        ? this.queued(at, body, done, fail)
-        : this.use(at, body, (value) => Effect.succeed(done(value)), fail)
-    )
+        ? this.queued(at, body, done, call)
+        : this.use(at, body, (value) => Effect.succeed(done(value)), call))
   }
 
   /** Reads, then at most one statement that writes, with nobody in between; shares a transaction as `write` does. */
-  update<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
-    return this.here((at) =>
+  update<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
+    return this.here(call, (at) =>
       this.isQueued(at)
-        ? this.queued(at, body, done, fail)
-        : Effect.mapBoth(this.atomically(at, body), { onFailure: fail, onSuccess: done })
-    )
+        ? this.queued(at, body, done, call)
+        : Effect.mapBoth(this.atomically(at, body, call), { onFailure: call.fail, onSuccess: done }))
   }
 
   /** Several statements, all or none: in a transaction of their own or under a savepoint. */
-  atomic<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, fail: (fault: Fault) => E): Effect.Effect<A, E> {
-    return this.here((at) => Effect.mapBoth(this.atomically(at, body), { onFailure: fail, onSuccess: done }))
+  atomic<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
+    return this.here(
+      call,
+      (at) => Effect.mapBoth(this.atomically(at, body, call), { onFailure: call.fail, onSuccess: done })
+    )
   }
 
   /** Runs `self` in a transaction, or under a savepoint in the one the fiber is in. */
-  transaction<A, E, R, E2>(self: Effect.Effect<A, E, R>, fail: (fault: Fault) => E2): Effect.Effect<A, E | E2, R> {
-    return this.here((at) =>
+  transaction<A, E, R, E2>(self: Effect.Effect<A, E, R>, call: Call<E2>): Effect.Effect<A, E | E2, R> {
+    return this.here(call, (at) =>
       this.use(
         at,
         (plain) => {
@@ -198,12 +207,11 @@ export class Access<C, X> {
           const level = this.makeLevel(connection, at.level)
           const inner = at.restore(Effect.mapInputContext(self, (context: Context.Context<R>) =>
             this.engine.enter(Context.add(context, this.tag, level), level)))
-          return this.bracket(at, connection, inner, fail, level)
+          return this.bracket(at, connection, inner, call.fail, level)
         },
         identity<Exit.Exit<A, E | E2>>,
-        fail
-      )
-    )
+        call
+      ))
   }
 
   /** Waits until what was queued is written; not in a transaction, for whose end the queue itself waits. */
@@ -240,17 +248,22 @@ export class Access<C, X> {
   }
 
   /** Looks once at the fiber that runs this, in a region where only what is restored can be interrupted. */
-  private here<A, E, R>(use: (at: Here<C>) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  private here<A, E, R>(
+    { keyspace, method }: Call<unknown>,
+    use: (at: Here<C>) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
     return Effect.uninterruptibleMask((restore) =>
-      Effect.withFiberRuntime<A, E, R>((fiber) =>
-        use({
+      Effect.withFiberRuntime<A, E, R>((fiber) => {
+        const self = use({
           clock: clockOf(fiber),
           fiber: fiber.id().id,
           level: this.levelOf(fiber.currentContext),
           restore,
-          since: undefined
+          since: undefined,
+          waited: undefined
         })
-      )
+        return method !== undefined && isTraced(fiber) ? traced(self, { keyspace, method }, this.engine.system) : self
+      })
     )
   }
 
@@ -281,9 +294,21 @@ export class Access<C, X> {
     at: Here<C>,
     body: (connection: C, clock: Clock.Clock) => Effect.Effect<B, X, R>,
     done: (value: B) => Effect.Effect<A, E>,
-    fail: (fault: Fault) => E
+    { fail, keyspace }: Call<E>
   ): Effect.Effect<A, E, R> {
     const { clock, level, restore } = at
+    const run = (connection: C) => {
+      if (at.since !== undefined) at.waited = realMillis() - at.since
+      return body(connection, clock)
+    }
+    const failed = (fault: Fault) => {
+      if (at.since !== undefined) record(metrics.lockWait, labelsOf(keyspace), at.waited ?? realMillis() - at.since)
+      return Effect.fail(fail(fault))
+    }
+    const succeeded = (value: B) => {
+      if (at.waited !== undefined) record(metrics.lockWait, labelsOf(keyspace), at.waited)
+      return done(value)
+    }
     const wait = (): Wait<E> => ({
       millis: this.timeLeft(at),
       onTimeout: () => fail(this.busy("other work on this connection")),
@@ -294,11 +319,11 @@ export class Access<C, X> {
         level.gate,
         (): Effect.Effect<B, X | Fault, R> => {
           const end = endOf(level)
-          return end === undefined ? body(level.connection, clock) : Effect.fail(end)
+          return end === undefined ? run(level.connection) : Effect.fail(end)
         },
         {
-          onFailure: (cause) => this.failing(cause, (fault) => Effect.fail(fail(fault))),
-          onSuccess: done
+          onFailure: (cause) => this.failing(cause, failed),
+          onSuccess: succeeded
         },
         wait
       )
@@ -306,17 +331,17 @@ export class Access<C, X> {
     if (this.closed) return Effect.fail(fail(closedFault))
     const attempt = (retries: number): Effect.Effect<A, E, R> =>
       this.engine.exclusive(
-        (connection) => body(retries === 0 ? connection : this.engine.careful(connection), clock),
+        (connection) => run(retries === 0 ? connection : this.engine.careful(connection)),
         {
           onFailure: (cause) =>
             this.failing(cause, (fault) => {
               if (fault.stale && retries === 0) return attempt(1)
-              if (fault.reason !== "Busy") return Effect.fail(fail(fault))
+              if (fault.reason !== "Busy") return failed(fault)
               return this.timeLeft(at) > 0
                 ? Effect.flatMap(restore(backOff(retries)), () => attempt(retries + 1))
-                : Effect.fail(fail(this.busy("another connection", fault)))
+                : failed(this.busy("another connection", fault))
             }),
-          onSuccess: done
+          onSuccess: succeeded
         },
         wait
       )
@@ -468,7 +493,7 @@ export class Access<C, X> {
     { clock, restore }: Here<C>,
     body: Body<C, X, B>,
     done: (value: B) => A,
-    fail: (fault: Fault) => E
+    { fail }: Call<E>
   ): Effect.Effect<A, E> {
     return restore(Effect.async<A, E>((resume) => {
       let result: Exit.Exit<B, X> | undefined
@@ -509,7 +534,7 @@ export class Access<C, X> {
   }
 
   /** Writes what is queued in one transaction, then what was queued meanwhile, until nothing is. */
-  private readonly writeQueued: Effect.Effect<void> = this.here((at) => {
+  private readonly writeQueued: Effect.Effect<void> = this.here(unnamed, (at) => {
     const [first] = this.queue
     if (first === undefined) {
       this.flushing = false
@@ -536,7 +561,11 @@ export class Access<C, X> {
       return this.writeQueued
     }
     return Effect.matchCauseEffect(
-      this.atomically({ ...at, level: undefined, since: first.since }, (connection) => this.runAll(jobs, connection)),
+      this.atomically(
+        { ...at, level: undefined, since: first.since },
+        (connection) => this.runAll(jobs, connection),
+        unnamed
+      ),
       { onFailure: settle, onSuccess: () => settle(undefined) }
     )
   })
@@ -554,7 +583,11 @@ export class Access<C, X> {
       }), { discard: true })
   }
 
-  private atomically<B>(at: Here<C>, body: Body<C, X, B>): Effect.Effect<B, Fault> {
+  private atomically<B>(
+    at: Here<C>,
+    body: Body<C, X, B>,
+    { keyspace }: Call<unknown>
+  ): Effect.Effect<B, Fault> {
     return this.use(
       at,
       (plain) => {
@@ -563,7 +596,7 @@ export class Access<C, X> {
         return this.bracket(at, connection, body(connection, at.clock), identity<Fault>)
       },
       Exit.mapError((error) => this.faultOf(error)),
-      identity<Fault>
+      { fail: identity<Fault>, keyspace }
     )
   }
 }

@@ -68,6 +68,7 @@ export const dialectCommands = (dialect: Dialect) => {
     commit: command(dialect.commit),
     guarded,
     isOpen: dialect.isOpen,
+    system: dialect.system,
     release: (connection: Connection, name: string) => command(dialect.release(name))(connection),
     rollback: command(dialect.rollback),
     rollbackTo: (connection: Connection, name: string) => command(dialect.rollbackTo(name))(connection),

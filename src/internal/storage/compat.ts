@@ -5,12 +5,26 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import * as Tracer from "effect/Tracer"
 
 /** @internal */
 export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
   Context.get(fiber.currentDefaultServices, Clock.Clock)
+
+const ownTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/**
+ * Whether a tracer is installed: Effect's own makes spans that nobody sees, at a price.
+ *
+ * @internal
+ */
+export const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  fiber.currentTracer !== ownTracer && fiber.getFiberRef(FiberRef.currentTracerEnabled)
 
 /**
  * Lets the event loop turn once: timers and input are served. `Effect.yieldNow` only lets other fibers run.
@@ -21,6 +35,36 @@ export const nextTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
   const turn = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(turn))
 })
+
+/**
+ * The same for work that must not keep the process alive.
+ *
+ * @internal
+ */
+export const idleTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
+  const turn = setImmediate(() => resume(Effect.void)).unref()
+  return Effect.sync(() => clearImmediate(turn))
+})
+
+const ownClock = Context.get(DefaultServices.liveServices, Clock.Clock)
+
+/** The clock of the system, on which sleepers do not keep the process alive. */
+const idleClock: Clock.Clock = Object.assign(Clock.make(), {
+  sleep: (duration: Duration.Duration) =>
+    Effect.async<void>((resume) => {
+      // @effect-diagnostics-next-line globalTimers:off
+      const timer = setTimeout(() => resume(Effect.void), Math.min(Duration.toMillis(duration), maxTimer)).unref()
+      return Effect.sync(() => clearTimeout(timer))
+    })
+})
+
+/**
+ * Has the sleeps of a background fiber not keep the process alive. A clock that somebody installed stays.
+ *
+ * @internal
+ */
+export const sleepingIdly = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.clockWith((clock) => clock === ownClock ? Effect.withClock(self, idleClock) : self)
 
 /**
  * Milliseconds on a clock that only goes forward. Locks are held in real time, so waiting for one is measured in it,

@@ -55,6 +55,8 @@ export interface Table<K> {
 
 /** @internal */
 export interface Dialect {
+  /** The name of the database system, as OpenTelemetry has it. */
+  readonly system: string
   readonly classify: (error: SqlError) => Fault
   readonly begin: string
   readonly commit: string

@@ -10,12 +10,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Change, Entry, Keyspace, Range, Stat, Value } from "../../Storage.js"
 import { InvalidKey, StorageError } from "../../StorageError.js"
-import { failing as failingAt, type Fault } from "./fault.js"
+import { type Call, callOf } from "./call.js"
 import type { KeyKind } from "./keys.js"
+import { add, labelsOf, metrics } from "./metrics.js"
 import { beyond, type Bounds, toBounds, toLimit } from "./range.js"
-
-/** @internal */
-export type Fail = (fault: Fault) => StorageError
 
 /**
  * What an engine does for one keyspace.
@@ -23,26 +21,34 @@ export type Fail = (fault: Fault) => StorageError
  * @internal
  */
 export interface Driver<K> {
-  readonly get: (key: K, fail: Fail) => Effect.Effect<Option.Option<Entry<K>>, StorageError>
+  /** `done` counts, and costs no effect of its own. */
+  readonly get: <A>(
+    key: K,
+    done: (entry: Option.Option<Entry<K>>) => A,
+    call: Call<StorageError>
+  ) => Effect.Effect<A, StorageError>
   readonly getMany: (
     keys: ReadonlyArray<K>,
-    fail: Fail
+    call: Call<StorageError>
   ) => Effect.Effect<Array<Option.Option<Entry<K>>>, StorageError>
-  readonly set: (entry: Entry<K>, fail: Fail) => Effect.Effect<void, StorageError>
-  readonly setMany: (entries: ReadonlyArray<Entry<K>>, fail: Fail) => Effect.Effect<void, StorageError>
+  readonly set: (entry: Entry<K>, done: () => void, call: Call<StorageError>) => Effect.Effect<void, StorageError>
+  readonly setMany: (entries: ReadonlyArray<Entry<K>>, call: Call<StorageError>) => Effect.Effect<void, StorageError>
   readonly modify: <A>(
     key: K,
     f: (entry: Option.Option<Entry<K>>) => readonly [A, Change],
-    fail: Fail
+    call: Call<StorageError>
   ) => Effect.Effect<A, StorageError>
-  readonly remove: (key: K, fail: Fail) => Effect.Effect<boolean, StorageError>
-  readonly removeMany: (keys: ReadonlyArray<K>, fail: Fail) => Effect.Effect<number, StorageError>
-  readonly take: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<Array<Entry<K>>, StorageError>
-  readonly entries: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<ReadonlyArray<Entry<K>>, StorageError>
-  readonly keys: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<ReadonlyArray<K>, StorageError>
-  readonly stat: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<Stat, StorageError>
-  readonly clear: (bounds: Bounds<K>, fail: Fail) => Effect.Effect<number, StorageError>
-  readonly removeExpired: (limit: number, fail: Fail) => Effect.Effect<number, StorageError>
+  readonly remove: (key: K, call: Call<StorageError>) => Effect.Effect<boolean, StorageError>
+  readonly removeMany: (keys: ReadonlyArray<K>, call: Call<StorageError>) => Effect.Effect<number, StorageError>
+  readonly take: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<Array<Entry<K>>, StorageError>
+  readonly entries: (
+    bounds: Bounds<K>,
+    call: Call<StorageError>
+  ) => Effect.Effect<ReadonlyArray<Entry<K>>, StorageError>
+  readonly keys: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<ReadonlyArray<K>, StorageError>
+  readonly stat: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<Stat, StorageError>
+  readonly clear: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<number, StorageError>
+  readonly removeExpired: (limit: number, call: Call<StorageError>) => Effect.Effect<number, StorageError>
 }
 
 /** The bytes that one page of a stream should hold, about. */
@@ -56,7 +62,23 @@ export const makeKeyspace = <K extends string | Uint8Array>(
   kind: KeyKind<K>,
   driver: Driver<K>
 ): Keyspace<K> => {
-  const failing = (method: string, key?: K): Fail => failingAt(method, name, key)
+  const at = (method: string, key?: K): Call<StorageError> => callOf(method, name, key)
+
+  const labels = labelsOf(name)
+  const countRead = (entry: Option.Option<Entry<K>>): Option.Option<Entry<K>> => {
+    add(Option.isSome(entry) ? metrics.hits : metrics.misses, labels, 1)
+    return entry
+  }
+  const countWrite = (): void => add(metrics.writes, labels, 1)
+  /** Counts what was written, as far as the answer tells. */
+  const writing = <A>(
+    self: Effect.Effect<A, StorageError>,
+    count: (answer: A) => number
+  ): Effect.Effect<A, StorageError> =>
+    Effect.map(self, (answer) => {
+      add(metrics.writes, labels, count(answer))
+      return answer
+    })
 
   const invalid = (key: K, issue: string) => Effect.fail(new InvalidKey({ issue, key, keyspace: name }))
 
@@ -121,13 +143,23 @@ export const makeKeyspace = <K extends string | Uint8Array>(
 
   return {
     name,
-    get: (key) => withKey(key, (key) => driver.get(key, failing("get", key))),
+    get: (key) => withKey(key, (key) => driver.get(key, countRead, at("get", key))),
     getMany: (keys) =>
-      withKeys(keys, (keys) => keys.length === 0 ? Effect.succeed([]) : driver.getMany(keys, failing("getMany"))),
+      withKeys(
+        keys,
+        (keys) =>
+          keys.length === 0 ? Effect.succeed([]) : Effect.map(driver.getMany(keys, at("getMany")), (entries) => {
+            entries.forEach(countRead)
+            return entries
+          })
+      ),
     set: (key, value, expiresAt) => {
       const issue = entryIssue(value, expiresAt)
       if (issue !== undefined) return Effect.fail(badValue("set", key, issue))
-      return withKey(key, (key) => driver.set({ expiresAt: toExpiry(expiresAt), key, value }, failing("set", key)))
+      return withKey(
+        key,
+        (key) => driver.set({ expiresAt: toExpiry(expiresAt), key, value }, countWrite, at("set", key))
+      )
     },
     setMany: (entries) => {
       const all: Array<Entry<K>> = []
@@ -138,40 +170,55 @@ export const makeKeyspace = <K extends string | Uint8Array>(
         if (issue !== undefined) return Effect.fail(badValue("setMany", key, issue))
         all.push({ expiresAt: toExpiry(expiresAt), key, value })
       }
-      return all.length === 0 ? Effect.void : driver.setMany(all, failing("setMany"))
+      return all.length === 0 ? Effect.void : writing(driver.setMany(all, at("setMany")), () => all.length)
     },
     modify: <A>(key: K, f: (entry: Option.Option<Entry<K>>) => readonly [A, Change]) =>
       withKey(key, (key) => {
         let rejected: StorageError | undefined
+        let writes = false
         return Effect.flatMap(
           driver.modify(key, (entry) => {
             rejected = undefined
             const answer = f(entry)
             const change = answer[1]
+            writes = change._tag !== "Keep"
             if (change._tag !== "Put") return answer
             const issue = entryIssue(change.value, change.expiresAt)
             if (issue === undefined) return [answer[0], { ...change, expiresAt: toExpiry(change.expiresAt) }]
             rejected = badValue("modify", key, issue)
             return [answer[0], keep]
-          }, failing("modify", key)),
-          (answer): Effect.Effect<A, StorageError> =>
-            rejected === undefined ? Effect.succeed(answer) : Effect.fail(rejected)
+          }, at("modify", key)),
+          (answer): Effect.Effect<A, StorageError> => {
+            if (rejected !== undefined) return Effect.fail(rejected)
+            if (writes) countWrite()
+            return Effect.succeed(answer)
+          }
         )
       }),
-    remove: (key) => withKey(key, (key) => driver.remove(key, failing("remove", key))),
+    remove: (key) => withKey(key, (key) => writing(driver.remove(key, at("remove", key)), Number)),
     removeMany: (keys) =>
-      withKeys(keys, (keys) => keys.length === 0 ? Effect.succeed(0) : driver.removeMany(keys, failing("removeMany"))),
+      withKeys(
+        keys,
+        (keys) => keys.length === 0 ? Effect.succeed(0) : writing(driver.removeMany(keys, at("removeMany")), Number)
+      ),
     take: (range, limit) =>
       withRange(
         { ...range, limit: Math.min(range.limit ?? Infinity, limit) },
-        (bounds) => bounds.limit === 0 ? Effect.succeed([]) : driver.take(bounds, failing("take"))
+        (bounds) =>
+          bounds.limit === 0
+            ? Effect.succeed([])
+            : writing(driver.take(bounds, at("take")), (entries) => entries.length)
       ),
     entries: (range) =>
-      pages(range, (bounds) => driver.entries(bounds, failing("entries")), (entry) => entry.key, entrySize),
-    keys: (range) => pages(range, (bounds) => driver.keys(bounds, failing("keys")), (key) => key, (key) => key.length),
-    stat: (range) => withRange(unlimited(range), (bounds) => driver.stat(bounds, failing("stat"))),
-    clear: (range) => withRange(unlimited(range), (bounds) => driver.clear(bounds, failing("clear"))),
-    removeExpired: ({ limit }) => driver.removeExpired(toLimit(limit), failing("removeExpired"))
+      pages(range, (bounds) => driver.entries(bounds, at("entries")), (entry) => entry.key, entrySize),
+    keys: (range) => pages(range, (bounds) => driver.keys(bounds, at("keys")), (key) => key, (key) => key.length),
+    stat: (range) => withRange(unlimited(range), (bounds) => driver.stat(bounds, at("stat"))),
+    clear: (range) => withRange(unlimited(range), (bounds) => writing(driver.clear(bounds, at("clear")), Number)),
+    removeExpired: ({ limit }) =>
+      Effect.map(driver.removeExpired(toLimit(limit), at("removeExpired")), (removed) => {
+        add(metrics.expirations, labels, removed)
+        return removed
+      })
   }
 }
 

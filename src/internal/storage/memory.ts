@@ -106,11 +106,11 @@ const makeDriver = <K extends string | Uint8Array>(
     Effect.sync(() => f(clock.unsafeCurrentTimeMillis()))
   const same = <A>(value: A): A => value
   return {
-    get: (key, fail) => access.run(sync((now) => find(key, now)), same, fail),
-    getMany: (keys, fail) => access.run(sync((now) => keys.map((key) => find(key, now))), same, fail),
-    set: (entry, fail) => access.run(sync(() => put(entry)), same, fail),
-    setMany: (entries, fail) => access.run(sync(() => entries.forEach(put)), same, fail),
-    modify: (key, f, fail) =>
+    get: (key, done, call) => access.run(sync((now) => find(key, now)), done, call),
+    getMany: (keys, call) => access.run(sync((now) => keys.map((key) => find(key, now))), same, call),
+    set: (entry, done, call) => access.run(sync(() => put(entry)), done, call),
+    setMany: (entries, call) => access.run(sync(() => entries.forEach(put)), same, call),
+    modify: (key, f, call) =>
       access.run(
         sync((now) => {
           const [answer, change] = f(find(key, now))
@@ -119,11 +119,11 @@ const makeDriver = <K extends string | Uint8Array>(
           return answer
         }),
         same,
-        fail
+        call
       ),
-    remove: (key, fail) => access.run(sync((now) => removeAll([key], now) > 0), same, fail),
-    removeMany: (keys, fail) => access.run(sync((now) => removeAll(keys, now)), same, fail),
-    take: (bounds, fail) =>
+    remove: (key, call) => access.run(sync((now) => removeAll([key], now) > 0), same, call),
+    removeMany: (keys, call) => access.run(sync((now) => removeAll(keys, now)), same, call),
+    take: (bounds, call) =>
       access.run(
         sync((now) => {
           const entries = scan(bounds, now)
@@ -131,12 +131,12 @@ const makeDriver = <K extends string | Uint8Array>(
           return entries.map(copy)
         }),
         same,
-        fail
+        call
       ),
-    entries: (bounds, fail) => access.run(sync((now) => scan(bounds, now).map(copy)), same, fail),
-    keys: (bounds, fail) =>
-      access.run(sync((now) => scan(bounds, now).map((entry) => kind.copy(entry.key))), same, fail),
-    stat: (bounds, fail) =>
+    entries: (bounds, call) => access.run(sync((now) => scan(bounds, now).map(copy)), same, call),
+    keys: (bounds, call) =>
+      access.run(sync((now) => scan(bounds, now).map((entry) => kind.copy(entry.key))), same, call),
+    stat: (bounds, call) =>
       access.run(
         sync((now) => {
           const entries = scan(bounds, now)
@@ -145,15 +145,15 @@ const makeDriver = <K extends string | Uint8Array>(
           return { bytes, entries: entries.length }
         }),
         same,
-        fail
+        call
       ),
-    clear: (bounds, fail) =>
+    clear: (bounds, call) =>
       access.run(
         sync((now) => removeAll(Array.from(inBounds(table.byKey, kind, bounds), (entry) => entry.key), now)),
         same,
-        fail
+        call
       ),
-    removeExpired: (limit, fail) =>
+    removeExpired: (limit, call) =>
       access.run(
         sync((now) => {
           const gone: Array<K> = []
@@ -165,7 +165,7 @@ const makeDriver = <K extends string | Uint8Array>(
           return gone.length
         }),
         same,
-        fail
+        call
       )
   }
 }
@@ -233,7 +233,8 @@ const makeEngine = (
       release: (_, name) => end(name, false),
       rollback: () => end(outermost, true),
       rollbackTo: (_, name) => end(name, true),
-      savepoint: (_, name) => open(name)
+      savepoint: (_, name) => open(name),
+      system: "memory"
     },
     memory
   }
@@ -268,7 +269,7 @@ export const makeMemory = (options: Options = {}): Effect.Effect<Storage["Type"]
             return Effect.succeed(makeKeyspace(name, kind, makeDriver(access, table, kind)))
           }),
         (keyspace) => keyspace,
-        failing("open", name)
+        { fail: failing("open", name) }
       )
     return yield* makeService({
       access,

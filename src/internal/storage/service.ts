@@ -4,16 +4,13 @@
  *
  * @internal
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { Keyspace, Options, Storage } from "../../Storage.js"
 import { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
-import { nextTurn } from "./compat.js"
-import { failing } from "./fault.js"
-import { toLimit } from "./range.js"
+import { callOf } from "./call.js"
+import { makeSweeper, sweep } from "./sweep.js"
 
 /** @internal */
 export const makeService = <C, X>(engine: {
@@ -60,50 +57,34 @@ export const makeService = <C, X>(engine: {
 
     const all = Effect.sync(() => [...texts.values(), ...bytes.values()])
 
-    /** Removes what is expired, a slice at a time; other fibers and timers run between slices. */
-    const sweep = (batchSize: number): Effect.Effect<number, StorageError> => {
-      const drain = (keyspace: Keyspace | Keyspace<Uint8Array>, total: number): Effect.Effect<number, StorageError> =>
-        Effect.flatMap(keyspace.removeExpired({ limit: batchSize }), (removed) =>
-          removed < batchSize
-            ? Effect.succeed(total + removed)
-            : Effect.zipRight(nextTurn, drain(keyspace, total + removed)))
-      return Effect.flatMap(
-        all,
-        (keyspaces) => Effect.reduce(keyspaces, 0, (total, keyspace) => drain(keyspace, total))
-      )
-    }
-
-    const { batchSize: wanted = 200, interval = "1 minute" } = engine.sweep === false ? {} : engine.sweep ?? {}
-    const batchSize = Math.max(1, toLimit(wanted))
-    if (engine.sweep !== false) {
-      const every = Duration.decode(interval)
-      yield* sweep(batchSize).pipe(
-        Effect.catchIf(
-          (error) => error.reason !== "ReadOnly",
-          (error) => Effect.logWarning("effect-kv: a sweep of expired entries failed", error)
-        ),
-        Effect.repeat(Schedule.spaced(every)),
-        Effect.delay(every),
-        // What cannot be written has no need to be swept.
-        Effect.ignore,
-        Effect.forkScoped
-      )
-    }
+    const settings = engine.sweep ?? {}
+    const sweeper = yield* makeSweeper(all)
+    if (settings !== false) yield* sweeper(settings)
 
     return {
       keyspace,
       maintenance: {
-        compact: Effect.zipLeft(sweep(batchSize), engine.reclaim),
+        compact: Effect.flatMap(
+          all,
+          Effect.reduce(
+            0,
+            (total, keyspace) =>
+              Effect.map(sweep(keyspace, settings === false ? {} : settings), (removed) => total + removed)
+          )
+        ).pipe(
+          Effect.zipLeft(engine.reclaim)
+        ),
         flush: access.flush,
         stats: Effect.flatMap(all, (keyspaces) =>
           Effect.forEach(keyspaces, (keyspace) =>
             Effect.map(
               Effect.catchTag(keyspace.stat(), "InvalidKey", Effect.die),
               (stat) => ({ ...stat, keyspace: keyspace.name })
-            )))
+            ))),
+        sweeper
       },
       transaction: (self, options) => {
-        const once = access.transaction(self, failing("transaction"))
+        const once = access.transaction(self, callOf("transaction"))
         return options?.retry === undefined ? once : Effect.retry(once, { schedule: options.retry, while: isLost })
       }
     }

@@ -16,6 +16,7 @@ import { createHash } from "node:crypto"
 import type { Change, Entry, Options, Storage } from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
+import { callOf } from "./call.js"
 import { accessOf } from "./client.js"
 import { nextTurn } from "./compat.js"
 import type { Dialect, Query, Table } from "./dialect.js"
@@ -84,9 +85,15 @@ const makeDriver = <K extends string | Uint8Array>(
   const now = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()
 
   return {
-    get: (key, fail) =>
-      access.run((connection, clock) => execute(connection, queries.get(key, now(clock))), first(key), fail),
-    getMany: (keys, fail) =>
+    get: (key, done, call) => {
+      const found = first(key)
+      return access.run(
+        (connection, clock) => execute(connection, queries.get(key, now(clock))),
+        (rows) => done(found(rows)),
+        call
+      )
+    },
+    getMany: (keys, call) =>
       Effect.map(
         Effect.forEach(slices(keys), (keys) =>
           access.run((connection, clock) =>
@@ -104,14 +111,14 @@ const makeDriver = <K extends string | Uint8Array>(
               }
             }
             return found
-          }, fail)),
+          }, call)),
         (parts) =>
           parts.length === 1 && parts[0] !== undefined ? parts[0] : parts.flat()
       ),
-    set: (entry, fail) => access.write((connection) => execute(connection, queries.set(entry)), () => undefined, fail),
-    setMany: (entries, fail) =>
-      access.atomic((connection) => executeAll(connection, queries.setMany(entries)), () => undefined, fail),
-    modify: (key, f, fail) =>
+    set: (entry, done, call) => access.write((connection) => execute(connection, queries.set(entry)), done, call),
+    setMany: (entries, call) =>
+      access.atomic((connection) => executeAll(connection, queries.setMany(entries)), () => undefined, call),
+    modify: (key, f, call) =>
       access.update(
         (connection, clock) =>
           Effect.flatMap(execute(connection, queries.get(key, now(clock))), (rows) => {
@@ -119,16 +126,16 @@ const makeDriver = <K extends string | Uint8Array>(
             return Effect.as(change(connection, key, what), answer)
           }),
         (answer) => answer,
-        fail
+        call
       ),
-    remove: (key, fail) =>
+    remove: (key, call) =>
       access.write(
         (connection, clock) =>
           Effect.map(execute(connection, queries.remove(key)), (rows) => liveRows(rows, now(clock)) > 0),
         (removed) => removed,
-        fail
+        call
       ),
-    removeMany: (keys, fail) =>
+    removeMany: (keys, call) =>
       access.atomic(
         (connection, clock) =>
           Effect.reduce(slices(keys), 0, (count, keys) =>
@@ -137,36 +144,36 @@ const makeDriver = <K extends string | Uint8Array>(
               (rows) => count + liveRows(rows, now(clock))
             )),
         (count) => count,
-        fail
+        call
       ),
-    take: (bounds, fail) =>
+    take: (bounds, call) =>
       access.write(
         (connection, clock) => execute(connection, queries.take(bounds, now(clock))),
         (rows) => {
           const order = bounds.reverse ? -1 : 1
           return rows.map(toEntry).sort((a, b) => order * kind.compare(a.key, b.key))
         },
-        fail
+        call
       ),
-    entries: (bounds, fail) =>
+    entries: (bounds, call) =>
       access.run(
         (connection, clock) => execute(connection, queries.entries(bounds, now(clock))),
         (rows) => rows.map(toEntry),
-        fail
+        call
       ),
-    keys: (bounds, fail) =>
+    keys: (bounds, call) =>
       access.run(
         (connection, clock) => execute(connection, queries.keys(bounds, now(clock))),
         (rows) => rows.map((row) => toKey(row.key)),
-        fail
+        call
       ),
-    stat: (bounds, fail) =>
+    stat: (bounds, call) =>
       access.run(
         (connection, clock) => execute(connection, queries.stat(bounds, now(clock))),
         ([row]) => ({ bytes: Number(row?.bytes), entries: Number(row?.entries) }),
-        fail
+        call
       ),
-    clear: (bounds, fail) =>
+    clear: (bounds, call) =>
       access.atomic(
         (connection, clock) => {
           if (bounds.lower === undefined && bounds.upper === undefined) {
@@ -184,13 +191,13 @@ const makeDriver = <K extends string | Uint8Array>(
           return loop(0)
         },
         (count) => count,
-        fail
+        call
       ),
-    removeExpired: (limit, fail) =>
+    removeExpired: (limit, call) =>
       access.write(
         (connection, clock) => execute(connection, queries.removeExpired(now(clock), limit)),
         (rows) => rows.length,
-        fail
+        call
       )
   }
 }
@@ -235,10 +242,10 @@ const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageErro
     })
   const fail = failing("open")
   return Effect.gen(function*() {
-    const fault = yield* access.run((connection) => dialect.check(connection), (fault) => fault, fail)
+    const fault = yield* access.run((connection) => dialect.check(connection), (fault) => fault, { fail })
     if (fault !== undefined) return yield* Effect.fail(fail(fault))
     const known = dialect.migrations.length
-    const version = yield* access.run(versionOf, (version) => version, fail)
+    const version = yield* access.run(versionOf, (version) => version, { fail })
     if (version > known) {
       return yield* Effect.fail(fail(
         new Fault(
@@ -247,7 +254,7 @@ const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageErro
         )
       ))
     }
-    if (version < known) yield* access.atomic(missing, () => undefined, fail)
+    if (version < known) yield* access.atomic(missing, () => undefined, { fail })
   })
 }
 
@@ -276,8 +283,8 @@ const register = (
       return row
     })
   return Effect.gen(function*() {
-    const [found] = yield* access.run((connection) => execute(connection, find), (rows) => rows, fail)
-    const row = found ?? (yield* access.atomic(create, (row) => row, fail))
+    const [found] = yield* access.run((connection) => execute(connection, find), (rows) => rows, { fail })
+    const row = found ?? (yield* access.atomic(create, (row) => row, { fail }))
     if (row?.keys !== kind) {
       return yield* Effect.fail(fail(otherKeys(String(row?.keys), kind)))
     }
@@ -303,13 +310,13 @@ export const makeSql = (
     ) =>
       Effect.gen(function*() {
         const table = toTable(yield* register(access, dialect, name, kind.name))
-        yield* access.run(table.prepare, () => undefined, failing("open", name))
+        yield* access.run(table.prepare, () => undefined, { fail: failing("open", name) })
         return makeKeyspace(name, kind, makeDriver(access, dialect, table, kind, toKey))
       })
 
     /** Until none is free, or the database does not give any back. */
     const reclaim = (before: number): Effect.Effect<void, StorageError> =>
-      Effect.flatMap(access.atomic(dialect.reclaim, (left) => left, failing("compact")), (left) =>
+      Effect.flatMap(access.atomic(dialect.reclaim, (left) => left, callOf("reclaim")), (left) =>
         left === 0 || left >= before ? Effect.void : Effect.zipRight(nextTurn, reclaim(left)))
 
     return yield* makeService({

@@ -236,6 +236,7 @@ export const sqlite: Dialect = {
   rollback: "ROLLBACK",
   rollbackTo: (name) => `ROLLBACK TO SAVEPOINT ${name}`,
   savepoint: (name) => `SAVEPOINT ${name}`,
+  system: "sqlite",
   textTable: (table) =>
     makeTable<string>(table, "TEXT", makeQueries(table, "list.value", (keys) => JSON.stringify(keys)), ""),
   // The driver gives a Buffer; a plain Uint8Array over the same memory is what other engines give.

@@ -1,0 +1,80 @@
+/**
+ * Removing what is expired: in slices, so that nothing else waits for long, by hand or by a fiber in the background.
+ *
+ * @internal
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as FiberHandle from "effect/FiberHandle"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type { Keyspace, SweepOptions } from "../../Storage.js"
+import type { StorageError } from "../../StorageError.js"
+import { idleTurn, nextTurn, realMillis, sleepingIdly } from "./compat.js"
+import { labelsOf, metrics, record } from "./metrics.js"
+import { toLimit } from "./range.js"
+import { outsideTransactions } from "./transactions.js"
+
+type AnyKeyspace = Keyspace | Keyspace<Uint8Array>
+
+/** A slice is to take no more than about so many milliseconds, during which nothing else runs. */
+const longestSlice = 4
+const firstSlice = 16
+
+/** Slices grow while they are quick, and shrink when they are not: large values take longer to remove. */
+const nextSlice = (limit: number, batchSize: number, millis: number): number =>
+  millis > longestSlice ? Math.max(1, limit >> 1) : millis < longestSlice / 2 ? Math.min(batchSize, limit * 2) : limit
+
+const sweeping = (
+  keyspace: AnyKeyspace,
+  pause: Effect.Effect<void>,
+  { batchSize = 200 }: SweepOptions = {}
+): Effect.Effect<number, StorageError> => {
+  const most = Math.max(1, toLimit(batchSize))
+  const slice = (limit: number, before: number): Effect.Effect<number, StorageError> =>
+    Effect.suspend(() => {
+      const start = realMillis()
+      return Effect.flatMap(keyspace.removeExpired({ limit }), (removed) =>
+        removed < limit
+          ? Effect.succeed(before + removed)
+          : Effect.zipRight(pause, slice(nextSlice(limit, most, realMillis() - start), before + removed)))
+    })
+  return Effect.suspend(() => {
+    const start = realMillis()
+    return Effect.map(slice(Math.min(most, firstSlice), 0), (removed) => {
+      record(metrics.sweepDuration, labelsOf(keyspace.name), realMillis() - start)
+      return removed
+    })
+  })
+}
+
+/**
+ * Removes all that is expired of a keyspace and tells how much that was. Other fibers and timers run between slices.
+ *
+ * @internal
+ */
+export const sweep = (keyspace: AnyKeyspace, options?: SweepOptions): Effect.Effect<number, StorageError> =>
+  sweeping(keyspace, nextTurn, options)
+
+/**
+ * The sweeper of a Storage, started with the returned function and started anew if that is called again. It is not a
+ * reason for the process to stay alive.
+ *
+ * @internal
+ */
+export const makeSweeper = (
+  keyspaces: Effect.Effect<ReadonlyArray<AnyKeyspace>>
+): Effect.Effect<(options: SweepOptions) => Effect.Effect<void>, never, Scope.Scope> =>
+  Effect.map(FiberHandle.make<void, StorageError>(), (fiber) => (options) => {
+    const interval = Duration.decode(options.interval ?? "1 minute")
+    const each = (keyspace: AnyKeyspace) =>
+      Effect.catchIf(
+        sweeping(keyspace, idleTurn, options),
+        (error) => error.reason !== "ReadOnly",
+        (error) => Effect.logWarning("effect-kv: a sweep of expired entries failed", error)
+      )
+    const all = Effect.flatMap(keyspaces, Effect.forEach(each, { discard: true }))
+    // Ends for good where nothing can be written: there is no need to sweep.
+    const ever = Effect.delay(Effect.asVoid(Effect.repeat(all, Schedule.spaced(interval))), interval)
+    return Effect.asVoid(FiberHandle.run(fiber, outsideTransactions(sleepingIdly(ever))))
+  })
