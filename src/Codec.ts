@@ -12,7 +12,7 @@ import * as Exit from "effect/Exit"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import { print } from "./internal/canonicalJson.js"
-import { fromParser } from "./internal/parser.js"
+import { fromParser } from "./internal/done.js"
 import type { Value } from "./Storage.js"
 
 /**

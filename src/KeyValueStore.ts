@@ -15,8 +15,9 @@ import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type * as Codec from "./Codec.js"
-import * as internal from "./internal/keyValueStore.js"
-import * as Storage from "./Storage.js"
+import * as internal from "./internal/store/keyValueStore.js"
+import { inMemory, makeTag } from "./internal/store/tag.js"
+import type * as Storage from "./Storage.js"
 import type { CounterError, InvalidKey, KeyNotFound, StorageError } from "./StorageError.js"
 
 /**
@@ -203,10 +204,6 @@ export interface TagClass<Self, Id extends string, Shape, R> extends Context.Tag
   readonly layerMemory: Layer.Layer<Self, StorageError, R>
 }
 
-/** In a memory of its own, also beside others: layers are shared by reference, unless they are fresh. */
-const inMemory = <A, E, R>(layer: Layer.Layer<A, E, Storage.Storage | R>) =>
-  Layer.provide(layer, Layer.fresh(Storage.layerMemory))
-
 /**
  * Defines a store as a service: the class is its tag and has its layers.
  *
@@ -237,12 +234,7 @@ export const Tag =
   <const Id extends string, A, I, R = never, K = string, IK extends string = string, KR = never>(
     id: Id,
     options: Options<A, I, R, K, IK, KR>
-  ): TagClass<Self, Id, KeyValueStore<K, A>, R | KR> => {
-    const tag = Context.Tag(id)<Self, KeyValueStore<K, A>>()
-    // Values, not getters: layers are shared by reference.
-    const layer = Layer.effect(tag, make(options))
-    return Object.assign(tag, { layer, layerMemory: inMemory(layer) })
-  }
+  ): TagClass<Self, Id, KeyValueStore<K, A>, R | KR> => makeTag(id, make(options))
 
 /**
  * The plain store: text and bytes by string keys, each kept as what it is.

@@ -32,3 +32,10 @@ export * as Storage from "./Storage.js"
  * @since 0.1.0
  */
 export * as StorageError from "./StorageError.js"
+
+/**
+ * Typed values by key, with a time to live.
+ *
+ * @since 0.1.0
+ */
+export * as TtlStore from "./TtlStore.js"

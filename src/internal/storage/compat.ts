@@ -16,6 +16,10 @@ import * as Tracer from "effect/Tracer"
 export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
   Context.get(fiber.currentDefaultServices, Clock.Clock)
 
+/** @internal */
+export const withNow = <A, E, R>(use: (now: number) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) => use(clockOf(fiber).unsafeCurrentTimeMillis()))
+
 const ownTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 /**
