@@ -26,7 +26,8 @@ export const never: Rule = { at: () => Infinity, keeps: false }
 /** @internal */
 export const after = (millis: number): Rule => millis === Infinity ? never : { at: (now) => now + millis, keeps: false }
 
-const at = (time: number): Rule => ({ at: () => time, keeps: false })
+/** @internal */
+export const at = (time: number): Rule => ({ at: () => time, keeps: false })
 
 /** @internal */
 export const keeping = (rule: Rule): Rule => ({ ...rule, keeps: true })

@@ -18,6 +18,8 @@ interface Flight<A> {
 /** @internal */
 export class Flights<A> {
   private readonly flying = new Map<string, Flight<A>>()
+  /** How many have ended. */
+  landed = 0
 
   /**
    * Joins the flight of a key, or starts it in a fiber of its own, which ends when nobody waits for it any more. In a
@@ -47,6 +49,7 @@ export class Flights<A> {
       }
       const outcome = Deferred.unsafeMake<A, unknown>(FiberId.none)
       const landing = Effect.onExit(Effect.interruptible(self), (exit) => {
+        this.landed++
         if (this.flying.get(key)?.outcome === outcome) this.flying.delete(key)
         return Deferred.done(outcome, exit)
       })

@@ -17,6 +17,7 @@ import { andThen, forEach } from "../done.js"
 import { withNow } from "../storage/compat.js"
 import { keeping, never, parseExpiry } from "./expiry.js"
 import {
+  type ExpiryOf,
   keep,
   makeView,
   openParts,
@@ -87,7 +88,7 @@ export const makeCommon = <K, A>(parts: Parts<K, A>, view: View<K, A>): Common<K
     method: string,
     key: K,
     expiry: Expiry | undefined,
-    change: (key: string, expiryOf: Parameters<Parameters<typeof expiring>[4]>[0]) => Effect.Effect<B, Failure>
+    change: (key: string, expiryOf: ExpiryOf) => Effect.Effect<B, Failure>
   ): Effect.Effect<B, Failure> =>
     withKey(key, (key) => expiring(method, key, expiry, lasting, (expiryOf) => change(key, expiryOf)))
 

@@ -15,7 +15,7 @@ import { type InvalidKey, StorageError } from "../../StorageError.js"
 import type { Condition, Options, Plain, Ttl, TtlStore } from "../../TtlStore.js"
 import { withNow } from "../storage/compat.js"
 import { sweep } from "../storage/sweep.js"
-import { after, never, parseDuration, parseTime, type Rule } from "./expiry.js"
+import { after, at, never, parseDuration, parseTime, type Rule } from "./expiry.js"
 import { Flights } from "./flights.js"
 import { makeCommon } from "./keyValueStore.js"
 import { keep, makeView, openParts, openPlain, type Parts, touch, within, withinTyped } from "./view.js"
@@ -63,9 +63,9 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
 
   const expire = (method: string, key: K, expiry: Either.Either<Rule, string>, onlyIf: Condition | undefined) =>
     withKey(key, (key) =>
-      view.parsed(method, key, expiry, ({ at }) =>
+      view.parsed(method, key, expiry, (rule) =>
         withNow((now) => {
-          const next = at(now)
+          const next = rule.at(now)
           return reschedule(key, (before) => meets(onlyIf, before, next) ? next : undefined)
         })))
 
@@ -92,13 +92,7 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
   const own: Pick<TtlStore<K, A>, Own> = {
     expire: (key, timeToLive, options) =>
       expire("expire", key, Either.map(parseDuration(timeToLive), after), options?.onlyIf),
-    expireAt: (key, time, options) =>
-      expire(
-        "expireAt",
-        key,
-        Either.map(parseTime(time), (time): Rule => ({ at: () => time, keeps: false })),
-        options?.onlyIf
-      ),
+    expireAt: (key, time, options) => expire("expireAt", key, Either.map(parseTime(time), at), options?.onlyIf),
     extend: (key, by) =>
       withKey(
         key,
@@ -111,15 +105,18 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
           live === undefined ? keep : touch(next(live.expiresAt ?? Infinity))
         ])),
     getOrSet: (key, value, expiry) => {
-      const get = common.get(key)
-      const compute = Effect.tap(value, (value) => common.set(key, value, expiry))
       const orElse = <E, R>(compute: Effect.Effect<A, E, R>) =>
         Effect.flatMap(
-          get,
+          common.get(key),
           (found): Effect.Effect<A, E, R> => Option.isSome(found) ? Effect.succeed(found.value) : compute
         )
-      // Once more, as the last flight may have landed between the miss and this one's start.
-      return orElse(withKey(key, (key) => flights.join(key, orElse(compute))))
+      const compute = Effect.tap(value, (value) => common.set(key, value, expiry))
+      return Effect.suspend(() => {
+        const { landed } = flights
+        // A flight that landed between the miss and the start of this one may have brought it.
+        const fly = Effect.suspend(() => flights.landed === landed ? compute : orElse(compute))
+        return orElse(withKey(key, (key) => flights.join(key, fly)))
+      })
     },
     persist: (key) => withKey(key, (key) => reschedule(key, () => Infinity)),
     sweep: sweep(keyspace),

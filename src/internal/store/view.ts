@@ -40,14 +40,15 @@ export interface Parts<K, A> {
 }
 
 /**
- * What an update does to the value it was shown. `Touch` leaves it as it is stored.
+ * What an update does to the value it was shown. `Touch` leaves that as it is stored, and changes only its expiry,
+ * `Infinity` for none.
  *
  * @internal
  */
 export type Edit<A> =
   | { readonly _tag: "Keep" }
   | { readonly _tag: "Remove" }
-  | { readonly _tag: "Touch"; readonly expiresAt: number | undefined }
+  | { readonly _tag: "Touch"; readonly expiresAt: number }
   | { readonly _tag: "Put"; readonly value: A; readonly expiresAt: number | undefined }
 
 /** @internal */
@@ -60,7 +61,7 @@ export const remove: Edit<never> = { _tag: "Remove" }
 export const put = <A>(value: A, expiresAt: number | undefined): Edit<A> => ({ _tag: "Put", expiresAt, value })
 
 /** @internal */
-export const touch = (expiresAt: number | undefined): Edit<never> => ({ _tag: "Touch", expiresAt })
+export const touch = (expiresAt: number): Edit<never> => ({ _tag: "Touch", expiresAt })
 
 /** An entry that is there, as far as its expiry goes. */
 interface Live {
@@ -183,7 +184,7 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
       ? andThen(encode(key, edit.value), (value) => Exit.succeed(Storage.put(value, edit.expiresAt)))
       : edit._tag === "Touch"
       ? Exit.succeed(
-        Option.isSome(entry) && entry.value.expiresAt !== edit.expiresAt
+        Option.isSome(entry) && (entry.value.expiresAt ?? Infinity) !== edit.expiresAt
           ? Storage.put(entry.value.value, edit.expiresAt)
           : Storage.keep
       )
@@ -205,10 +206,7 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
    * The atomic update that most others are. With a synchronous codec all of it happens inside the waist's `modify`. An
    * asynchronous one cannot run there: what it made of an entry is written if the entry is still the same.
    */
-  const edit = <B>(
-    key: string,
-    f: Update<A, B>
-  ): Effect.Effect<B, Failure> => {
+  const edit = <B>(key: string, f: Update<A, B>): Effect.Effect<B, Failure> => {
     const slow = Effect.flatMap(
       keyspace.get(key),
       (entry) => apply(key, entry, f).pipe(Effect.map((applied) => ({ applied, entry })))
@@ -284,12 +282,12 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     key: string | undefined,
     expiry: Expiry | undefined,
     unsaid: Rule,
-    use: (expiryOf: ExpiryOf, keeps: boolean) => Effect.Effect<B, E>
+    use: (expiryOf: ExpiryOf) => Effect.Effect<B, E>
   ): Effect.Effect<B, E | StorageError> => {
     const decide = (rule: Rule): Effect.Effect<B, E> =>
       rule === never
-        ? use(withoutExpiry, false)
-        : withNow((now) => use((live) => rule.keeps && live !== undefined ? live.expiresAt : rule.at(now), rule.keeps))
+        ? use(withoutExpiry)
+        : withNow((now) => use((live) => rule.keeps && live !== undefined ? live.expiresAt : rule.at(now)))
     return expiry === undefined ? decide(unsaid) : parsed(method, key, parseExpiry(expiry, unsaid, lifetime), decide)
   }
 
