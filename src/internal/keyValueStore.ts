@@ -16,6 +16,7 @@ import * as Codec from "../Codec.js"
 import type { Failure, KeyValueStore, Options, Plain, Range, Renamed } from "../KeyValueStore.js"
 import * as Storage from "../Storage.js"
 import { CounterError, InvalidKey, KeyNotFound, type StorageError } from "../StorageError.js"
+import { andThen, isDone } from "./exit.js"
 import { fromParser } from "./parser.js"
 
 /** How the keys of a store are written and read. */
@@ -47,18 +48,6 @@ type Edit<A> =
 const keep: Edit<never> = { _tag: "Keep" }
 const remove: Edit<never> = { _tag: "Remove" }
 const put = <A>(value: A, expiresAt?: number): Edit<A> => ({ _tag: "Put", expiresAt, value })
-
-/** Looks at a result that may be there already: codecs that need no asynchronous work return an `Exit`. */
-const isDone = <A, E, R>(self: Effect.Effect<A, E, R>): self is Effect.Effect<A, E, R> & Exit.Exit<A, E> =>
-  Exit.isExit(self)
-
-const andThen = <A, E, B, E2>(
-  self: Effect.Effect<A, E>,
-  f: (value: A) => Effect.Effect<B, E2>
-): Effect.Effect<B, E | E2> =>
-  isDone(self)
-    ? Exit.isSuccess(self) ? f(self.value) : Exit.failCause(self.cause)
-    : Effect.flatMap(self, f)
 
 /** Stands for a stored value that no longer fits, in a store that takes that for a miss. */
 const missed = Symbol("effect-kv/missed")
@@ -94,6 +83,7 @@ const providing = <R>(context: Context.Context<R>) => <B, E>(self: Effect.Effect
 const provided = <A, R>(codec: Codec.Codec<A, R>, context: Context.Context<R>): Codec.Codec<A> => {
   const provide = providing(context)
   return Codec.make({
+    bindsToKey: codec.bindsToKey,
     decode: (stored, at) => provide(codec.decode(stored, at)),
     encode: (value, at) => provide(codec.encode(value, at)),
     equivalence: codec.equivalence
