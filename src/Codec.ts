@@ -326,8 +326,8 @@ const maxLength = 1_000_000_000
  */
 export const compressed = <A, R>(codec: Codec<A, R>, options: CompressionOptions = {}): Codec<A, R> => {
   const limits = { level: options.level, maxLength }
-  const orFail = <B>(operation: "encode" | "decode", at: At, self: Effect.Effect<B, Error>) => {
-    const fail = (cause: Error) => failure(operation, at, cause.message, { cause })
+  const orFail = <B>(operation: "encode" | "decode", at: At, self: Effect.Effect<B, compression.Fault>) => {
+    const fail = ({ cause, message }: compression.Fault) => failure(operation, at, message, { cause })
     return isDone(self) ? Exit.mapError(self, fail) : Effect.mapError(self, fail)
   }
   return make<A, R>({
@@ -361,7 +361,7 @@ export type EncryptionKey = Redacted.Redacted<string> | Redacted.Redacted<Uint8A
  *
  * @example
  * ```ts
- * import { Config, Effect, Layer, Schema } from "effect"
+ * import { Config, Effect, Schema } from "effect"
  * import { Codec, KeyValueStore } from "effect-kv"
  *
  * const Patient = Schema.Struct({ name: Schema.String, notes: Schema.String })

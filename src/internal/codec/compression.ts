@@ -4,12 +4,16 @@
  *
  * @internal
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { promisify } from "node:util"
 import * as zlib from "node:zlib"
 import type { Value } from "../../Storage.js"
 import { fromBytes, toBytes } from "./utf8.js"
+
+/** @internal */
+export class Fault extends Data.TaggedError("Fault")<{ readonly message: string; readonly cause?: unknown }> {}
 
 /** @internal */
 export interface Options {
@@ -31,7 +35,7 @@ const deflate = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.deflate)
 const inflate = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.inflate)
 
 /** @internal */
-export const compress = (value: Value, { level, maxLength }: Options): Effect.Effect<Uint8Array, Error> => {
+export const compress = (value: Value, { level, maxLength }: Options): Effect.Effect<Uint8Array, Fault> => {
   const isText = typeof value === "string"
   const write = (content: Uint8Array, deflated: Uint8Array): Uint8Array =>
     deflated.length < content.length
@@ -44,14 +48,14 @@ export const compress = (value: Value, { level, maxLength }: Options): Effect.Ef
     return content.length <= maxSynchronous
       ? Exit.succeed(write(content, zlib.deflateSync(content, options)))
       : Effect.map(
-        Effect.tryPromise({ catch: toError, try: () => deflate(content, options) }),
+        Effect.tryPromise({ catch: toFault, try: () => deflate(content, options) }),
         (deflated) => write(content, deflated)
       )
   })
 }
 
 /** @internal */
-export const decompress = (stored: Value, { maxLength }: Options): Effect.Effect<Value, Error> =>
+export const decompress = (stored: Value, { maxLength }: Options): Effect.Effect<Value, Fault> =>
   attempt(() => {
     if (typeof stored === "string") throw new Error("text is stored there, not a compressed value")
     const header = stored[0]
@@ -92,20 +96,23 @@ const withHeader = (header: number, content: Uint8Array): Uint8Array => {
   return out
 }
 
-const attempt = <A>(f: () => Effect.Effect<A, Error>): Effect.Effect<A, Error> => {
+const attempt = <A>(f: () => Effect.Effect<A, Fault>): Effect.Effect<A, Fault> => {
   try {
     return f()
   } catch (cause) {
-    return Exit.fail(toError(cause))
+    return Exit.fail(toFault(cause))
   }
 }
 
-const toError = (cause: unknown): Error => cause instanceof Error ? cause : new Error(String(cause))
+const toFault = (cause: unknown): Fault =>
+  cause instanceof Fault
+    ? cause
+    : new Fault({ cause, message: cause instanceof Error ? cause.message : String(cause) })
 
-const damaged = (cause: unknown): Error => new Error(`it is damaged: ${toError(cause).message}`, { cause })
+const damaged = (cause: unknown): Fault => new Fault({ cause, message: `it is damaged: ${toFault(cause).message}` })
 
-const tooLong = (maxLength: number, cause?: unknown): Error =>
-  new Error(`it is longer than ${maxLength} bytes before it is compressed`, { cause })
+const tooLong = (maxLength: number, cause?: unknown): Fault =>
+  new Fault({ cause, message: `it is longer than ${maxLength} bytes before it is compressed` })
 
 const isTooLong = (cause: unknown): boolean =>
   cause instanceof RangeError && "code" in cause && cause.code === "ERR_BUFFER_TOO_LARGE"
