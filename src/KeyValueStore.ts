@@ -105,8 +105,8 @@ export interface KeyValueStore<in out K, in out A> {
   /** How many there were to remove; all or none of them are. */
   readonly removeMany: (keys: Iterable<K>) => Effect.Effect<number, Failure>
   /**
-   * Moves a value to another key, unless one is there and `overwrite` is not set. The value itself is not read, and its
-   * expiry, if any, moves with it.
+   * Moves a value to another key, unless one is there and `overwrite` is not set. Its expiry, if any, moves with it. The
+   * value is read only if its codec binds it to its key, as `Codec.encrypted` does.
    */
   readonly rename: (
     from: K,

@@ -39,6 +39,7 @@ const temporaryFolder = Effect.acquireRelease(
 /** A line of the output that shows that the example did what it is for. */
 const lines: Readonly<Record<string, string>> = {
   "counter.ts": "4 processes, 250 additions each: 1000",
+  "encrypted.ts": "the file shows: p-1 true, Lovelace false, penicillin false",
   "prefix.ts": "removed 7 of rome; left: 3 and 13 in all",
   "testing.ts": "an invitation works once: passed",
   "transaction.ts": "after the failed order: 3 pears left, 1 orders, 1 journal entries"

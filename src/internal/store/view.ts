@@ -291,24 +291,33 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     return expiry === undefined ? decide(unsaid) : parsed(method, key, parseExpiry(expiry, unsaid, lifetime), decide)
   }
 
-  /** Moves what is stored as it is, with its expiry. */
-  const rename = (
-    from: string,
-    to: string,
-    overwrite: boolean
-  ): Effect.Effect<Renamed, StorageError | InvalidKey> =>
-    storage.transaction(Effect.flatMap(keyspace.get(from), (source) => {
+  /** What is stored at `from` in the form in which it can be stored at `to`. */
+  const moved = (entry: Storage.Entry, to: string): Effect.Effect<Storage.Value | typeof missed, Codec.CodecError> =>
+    codec.bindsToKey
+      ? andThen(
+        decode(entry),
+        (value): Effect.Effect<Storage.Value | typeof missed, Codec.CodecError> =>
+          value === missed ? Exit.succeed(missed) : encode(to, value)
+      )
+      : Exit.succeed(entry.value)
+
+  /** Moves an entry, with its expiry. */
+  const rename = (from: string, to: string, overwrite: boolean): Effect.Effect<Renamed, Failure> =>
+    storage.transaction(Effect.flatMap(keyspace.get(from), (source): Effect.Effect<Renamed, Failure> => {
       if (Option.isNone(source)) return Effect.succeed("SourceMissing")
       if (from === to) return Effect.succeed("Renamed")
-      const { expiresAt, value } = source.value
-      return Effect.flatMap(
-        keyspace.modify(
-          to,
-          (target) =>
-            Option.isSome(target) && !overwrite ? [false, Storage.keep] : [true, Storage.put(value, expiresAt)]
-        ),
-        (moved): Effect.Effect<Renamed, StorageError | InvalidKey> =>
-          moved ? Effect.as(keyspace.remove(from), "Renamed") : Effect.succeed("TargetExists")
+      const { expiresAt } = source.value
+      return andThen(
+        moved(source.value, to),
+        (value): Effect.Effect<Renamed, Failure> =>
+          value === missed ? Effect.succeed("SourceMissing") : Effect.flatMap(
+            keyspace.modify(
+              to,
+              (target) =>
+                Option.isSome(target) && !overwrite ? [false, Storage.keep] : [true, Storage.put(value, expiresAt)]
+            ),
+            (written) => written ? Effect.as(keyspace.remove(from), "Renamed" as const) : Effect.succeed("TargetExists")
+          )
       )
     }))
 
@@ -334,6 +343,7 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
 const provided = <A, R>(codec: Codec.Codec<A, R>, context: Context.Context<R>): Codec.Codec<A> => {
   const provide = providing(context)
   return Codec.make({
+    bindsToKey: codec.bindsToKey,
     decode: (stored, at) => provide(codec.decode(stored, at)),
     encode: (value, at) => provide(codec.encode(value, at)),
     equivalence: codec.equivalence

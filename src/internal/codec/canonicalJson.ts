@@ -5,6 +5,7 @@
  *
  * @internal
  */
+import { nameOf, refuseAt } from "./refusal.js"
 
 /**
  * Throws an `Error` that names the place of what cannot be printed.
@@ -40,7 +41,7 @@ const printArray = (items: ReadonlyArray<unknown>, path: string): string => {
 const printObject = (value: object, path: string): string => {
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) {
-    refuse(`an instance of ${value.constructor.name}`, path)
+    refuse(nameOf(value), path)
   }
   let out = ""
   for (const [key, member] of Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1)) {
@@ -51,6 +52,4 @@ const printObject = (value: object, path: string): string => {
   return `{${out}}`
 }
 
-const refuse = (what: string, path: string): never => {
-  throw new Error(`${what} is not JSON${path === "" ? "" : ` (at ${path})`}; give it a form by the schema`)
-}
+const refuse = (what: string, path: string): never => refuseAt(what, "JSON", path)
