@@ -1,9 +1,28 @@
 /**
- * Times two ways of doing the same, in turn, in one process, and prints the ratio of their medians. Absolute times say
- * something about the machine; ratios say something about the library.
+ * Times several ways of doing the same, in turn, in one process, and prints the ratios of their medians. Absolute times
+ * say something about the machine; ratios say something about the library.
  */
 import { Effect } from "effect"
+import * as os from "node:os"
 
+export const say = (line: string): void => void process.stdout.write(`${line}\n`)
+
+const median = (values: ReadonlyArray<number>): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
+
+const microseconds = (from: bigint): number => Number(process.hrtime.bigint() - from) / 1000
+
+const table = (lines: ReadonlyArray<ReadonlyArray<string>>): void => {
+  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []
+  for (const line of lines) {
+    const cells = line.map((cell, column) =>
+      column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)
+    )
+    say(cells.join("  ").trimEnd())
+  }
+}
+
+/** Ours against the raw driver. */
 export interface Row {
   readonly name: string
   /** The ratio to the raw driver that is aimed for; a row without one only watches. */
@@ -13,7 +32,6 @@ export interface Row {
   readonly raw: () => void
   readonly ours: Effect.Effect<unknown, unknown>
   readonly rounds?: number
-  readonly unit?: string
 }
 
 export interface Result {
@@ -23,11 +41,6 @@ export interface Result {
   readonly ratio: number
   readonly target: number | undefined
 }
-
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
-
-const microseconds = (from: bigint): number => Number(process.hrtime.bigint() - from) / 1000
 
 export const measure = (row: Row): Effect.Effect<Result> =>
   Effect.gen(function*() {
@@ -53,18 +66,17 @@ export const measure = (row: Row): Effect.Effect<Result> =>
       raw.push(a / row.operations)
       ours.push(b / row.operations)
     }
-    const result = {
+    return {
       name: row.name,
       ours: median(ours),
       ratio: median(ours) / median(raw),
       raw: median(raw),
       target: row.target
     }
-    return result
   })
 
-export const print = (results: ReadonlyArray<Result>): void => {
-  const lines = [
+export const printAims = (results: ReadonlyArray<Result>): void =>
+  table([
     ["operation", "raw us", "effect-kv us", "ratio", "aim"],
     ...results.map((result) => [
       result.name,
@@ -73,14 +85,68 @@ export const print = (results: ReadonlyArray<Result>): void => {
       result.ratio.toFixed(2),
       result.target === undefined ? "" : result.target.toFixed(2) + (result.ratio <= result.target ? "" : "  missed")
     ])
-  ]
-  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []
-  for (const line of lines) {
-    process.stdout.write(
-      line.map((cell, column) => column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)).join(
-        "  "
-      ) +
-        "\n"
-    )
+  ])
+
+/** One of those who do the same. */
+export interface Runner {
+  /** How many operations one run does. */
+  readonly operations: number
+  /** Not timed. */
+  readonly before?: () => Promise<unknown>
+  readonly run: () => Promise<unknown>
+}
+
+/** How long one runner is measured in one row, once it has run three times. */
+const budget = 1_000_000
+const warmups = 2
+const fewest = 3
+const most = 51
+
+/** Microseconds an operation for each, undefined for who cannot do it. They run in turn, and the first one changes. */
+export const race = async (
+  runners: ReadonlyArray<Runner | undefined>
+): Promise<ReadonlyArray<number | undefined>> => {
+  const times = runners.map((): Array<number> => [])
+  const spent = runners.map(() => 0)
+  const running = (at: number, round: number): boolean =>
+    round < warmups + fewest || (round < warmups + most && (spent[at] ?? 0) < budget)
+  for (let round = 0; runners.some((runner, at) => runner !== undefined && running(at, round)); round++) {
+    for (let i = 0; i < runners.length; i++) {
+      const at = (i + round) % runners.length
+      const runner = runners[at]
+      if (runner === undefined || !running(at, round)) continue
+      await runner.before?.()
+      const start = process.hrtime.bigint()
+      await runner.run()
+      const time = microseconds(start)
+      if (round < warmups) continue
+      spent[at] = (spent[at] ?? 0) + time
+      times[at]?.push(time / runner.operations)
+    }
   }
+  return runners.map((runner, at) => runner && median(times[at] ?? []))
+}
+
+export interface Race {
+  readonly name: string
+  readonly ours: number
+  /** In the order of the names that they are printed with. */
+  readonly peers: ReadonlyArray<number | undefined>
+}
+
+export const printRaces = (peers: ReadonlyArray<string>, races: ReadonlyArray<Race>): void =>
+  table([
+    ["us an operation", "effect-kv", ...peers.flatMap((peer) => [peer, "ratio"])],
+    ...races.map((race) => [
+      race.name,
+      race.ours.toFixed(2),
+      ...race.peers.flatMap((peer) =>
+        peer === undefined ? ["-", "-"] : [peer.toFixed(2), (race.ours / peer).toFixed(race.ours < peer ? 3 : 2)]
+      )
+    ])
+  ])
+
+export const printMachine = (): void => {
+  const cpus = os.cpus()
+  say(`${cpus.length} x ${cpus[0]?.model.trim()}, ${os.platform()} ${os.arch()}, Node ${process.version}`)
 }
