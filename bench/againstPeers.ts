@@ -59,7 +59,7 @@ const check = async (side: Side) => {
 
 const reads = keys.slice(0, 2000)
 /** What is written one by one; by whom each costs a sync of the disk, less of it. */
-const writes = (side: Side) => thousand.slice(0, Math.min(500, side.bulk))
+const writes = (side: Side) => thousand.slice(0, Math.min(200, side.bulk))
 const bulk = (side: Side) => thousand.slice(0, side.bulk)
 const going = (side: Side) => writes(side).map((key) => `going:${key}`)
 

@@ -97,34 +97,35 @@ export interface Runner {
 }
 
 /** How long one runner is measured in one row, once it has run three times. */
-const budget = 1_000_000
-const warmups = 2
+const budget = 500_000
 const fewest = 3
 const most = 51
+/** Runs that warm the compiler and the caches. Who takes longer than this in one waits for something else. */
+const warmups = 2
+const long = 250_000
 
 /** Microseconds an operation for each, undefined for who cannot do it. They run in turn, and the first one changes. */
 export const race = async (
   runners: ReadonlyArray<Runner | undefined>
 ): Promise<ReadonlyArray<number | undefined>> => {
-  const times = runners.map((): Array<number> => [])
-  const spent = runners.map(() => 0)
-  const running = (at: number, round: number): boolean =>
-    round < warmups + fewest || (round < warmups + most && (spent[at] ?? 0) < budget)
-  for (let round = 0; runners.some((runner, at) => runner !== undefined && running(at, round)); round++) {
-    for (let i = 0; i < runners.length; i++) {
-      const at = (i + round) % runners.length
-      const runner = runners[at]
-      if (runner === undefined || !running(at, round)) continue
-      await runner.before?.()
+  const sides = runners.map((runner) => ({ runner, spent: 0, times: new Array<number>() }))
+  for (let round = 0;; round++) {
+    const running = sides.filter(({ runner, spent, times }) =>
+      runner !== undefined && (times.length < fewest || (times.length < most && spent < budget))
+    )
+    if (running.length === 0) return sides.map(({ runner, times }) => runner && median(times))
+    for (let i = 0; i < running.length; i++) {
+      const side = running[(i + round) % running.length]
+      if (side?.runner === undefined) continue
+      await side.runner.before?.()
       const start = process.hrtime.bigint()
-      await runner.run()
+      await side.runner.run()
       const time = microseconds(start)
-      if (round < warmups) continue
-      spent[at] = (spent[at] ?? 0) + time
-      times[at]?.push(time / runner.operations)
+      if (round < warmups && time < long) continue
+      side.spent += time
+      side.times.push(time / side.runner.operations)
     }
   }
-  return runners.map((runner, at) => runner && median(times[at] ?? []))
 }
 
 export interface Race {
@@ -141,7 +142,7 @@ export const printRaces = (peers: ReadonlyArray<string>, races: ReadonlyArray<Ra
       race.name,
       race.ours.toFixed(2),
       ...race.peers.flatMap((peer) =>
-        peer === undefined ? ["-", "-"] : [peer.toFixed(2), (race.ours / peer).toFixed(race.ours < peer ? 3 : 2)]
+        peer === undefined ? ["-", "-"] : [peer.toFixed(2), (race.ours / peer).toFixed(race.ours < peer / 10 ? 4 : 2)]
       )
     ])
   ])
