@@ -1,9 +1,28 @@
 /**
- * Times two ways of doing the same, in turn, in one process, and prints the ratio of their medians. Absolute times say
- * something about the machine; ratios say something about the library.
+ * Times several ways of doing the same, in turn, in one process, and prints the ratios of their medians. Absolute times
+ * say something about the machine; ratios say something about the library.
  */
 import { Effect } from "effect"
+import * as os from "node:os"
 
+export const say = (line: string): void => void process.stdout.write(`${line}\n`)
+
+const median = (values: ReadonlyArray<number>): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
+
+const microseconds = (from: bigint): number => Number(process.hrtime.bigint() - from) / 1000
+
+const table = (lines: ReadonlyArray<ReadonlyArray<string>>): void => {
+  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []
+  for (const line of lines) {
+    const cells = line.map((cell, column) =>
+      column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)
+    )
+    say(cells.join("  ").trimEnd())
+  }
+}
+
+/** Ours against the raw driver. */
 export interface Row {
   readonly name: string
   /** The ratio to the raw driver that is aimed for; a row without one only watches. */
@@ -13,7 +32,6 @@ export interface Row {
   readonly raw: () => void
   readonly ours: Effect.Effect<unknown, unknown>
   readonly rounds?: number
-  readonly unit?: string
 }
 
 export interface Result {
@@ -23,11 +41,6 @@ export interface Result {
   readonly ratio: number
   readonly target: number | undefined
 }
-
-const median = (values: ReadonlyArray<number>): number =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
-
-const microseconds = (from: bigint): number => Number(process.hrtime.bigint() - from) / 1000
 
 export const measure = (row: Row): Effect.Effect<Result> =>
   Effect.gen(function*() {
@@ -53,18 +66,17 @@ export const measure = (row: Row): Effect.Effect<Result> =>
       raw.push(a / row.operations)
       ours.push(b / row.operations)
     }
-    const result = {
+    return {
       name: row.name,
       ours: median(ours),
       ratio: median(ours) / median(raw),
       raw: median(raw),
       target: row.target
     }
-    return result
   })
 
-export const print = (results: ReadonlyArray<Result>): void => {
-  const lines = [
+export const printAims = (results: ReadonlyArray<Result>): void =>
+  table([
     ["operation", "raw us", "effect-kv us", "ratio", "aim"],
     ...results.map((result) => [
       result.name,
@@ -73,14 +85,69 @@ export const print = (results: ReadonlyArray<Result>): void => {
       result.ratio.toFixed(2),
       result.target === undefined ? "" : result.target.toFixed(2) + (result.ratio <= result.target ? "" : "  missed")
     ])
-  ]
-  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []
-  for (const line of lines) {
-    process.stdout.write(
-      line.map((cell, column) => column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)).join(
-        "  "
-      ) +
-        "\n"
+  ])
+
+/** One of those who do the same. */
+export interface Runner {
+  /** How many operations one run does. */
+  readonly operations: number
+  /** Not timed. */
+  readonly before?: () => Promise<unknown>
+  readonly run: () => Promise<unknown>
+}
+
+/** How long one runner is measured in one row, once it has run three times. */
+const budget = 500_000
+const fewest = 3
+const most = 51
+/** Runs that warm the compiler and the caches. Who takes longer than this in one waits for something else. */
+const warmups = 2
+const long = 250_000
+
+/** Microseconds an operation for each, undefined for who cannot do it. They run in turn, and the first one changes. */
+export const race = async (
+  runners: ReadonlyArray<Runner | undefined>
+): Promise<ReadonlyArray<number | undefined>> => {
+  const sides = runners.map((runner) => ({ runner, spent: 0, times: new Array<number>() }))
+  for (let round = 0;; round++) {
+    const running = sides.filter(({ runner, spent, times }) =>
+      runner !== undefined && (times.length < fewest || (times.length < most && spent < budget))
     )
+    if (running.length === 0) return sides.map(({ runner, times }) => runner && median(times))
+    for (let i = 0; i < running.length; i++) {
+      const side = running[(i + round) % running.length]
+      if (side?.runner === undefined) continue
+      await side.runner.before?.()
+      const start = process.hrtime.bigint()
+      await side.runner.run()
+      const time = microseconds(start)
+      if (round < warmups && time < long) continue
+      side.spent += time
+      side.times.push(time / side.runner.operations)
+    }
   }
+}
+
+export interface Race {
+  readonly name: string
+  readonly ours: number
+  /** In the order of the names that they are printed with. */
+  readonly peers: ReadonlyArray<number | undefined>
+}
+
+export const printRaces = (peers: ReadonlyArray<string>, races: ReadonlyArray<Race>): void =>
+  table([
+    ["us an operation", "effect-kv", ...peers.flatMap((peer) => [peer, "ratio"])],
+    ...races.map((race) => [
+      race.name,
+      race.ours.toFixed(2),
+      ...race.peers.flatMap((peer) =>
+        peer === undefined ? ["-", "-"] : [peer.toFixed(2), (race.ours / peer).toFixed(race.ours < peer / 10 ? 4 : 2)]
+      )
+    ])
+  ])
+
+export const printMachine = (): void => {
+  const cpus = os.cpus()
+  say(`${cpus.length} x ${cpus[0]?.model.trim()}, ${os.platform()} ${os.arch()}, Node ${process.version}`)
 }
