@@ -1,7 +1,6 @@
 /** Our side: the stores that are measured, and the layers they stand on. */
 import { Effect, Fiber, Layer, Schema } from "effect"
-import { Codec, KeyValueStore, Sqlite, Storage } from "effect-kv"
-import * as TtlStore from "./ttl.js"
+import { Codec, KeyValueStore, Sqlite, Storage, TtlStore } from "effect-kv"
 
 const Small = Schema.Struct({ id: Schema.Number, name: Schema.String, tags: Schema.Array(Schema.String) })
 

@@ -125,6 +125,8 @@ export interface Stat {
 export interface Keyspace<K extends string | Uint8Array = string> {
   readonly name: string
   readonly get: (key: K) => Effect.Effect<Option.Option<Entry<K>>, StorageError | InvalidKey>
+  /** What is known of an entry without reading its value. */
+  readonly head: (key: K) => Effect.Effect<Option.Option<Pick<Entry, "expiresAt">>, StorageError | InvalidKey>
   /**
    * Aligned with its input: the nth answer is for the nth key. Any number of keys, duplicates too; beyond 10,000 it takes
    * several statements, which only a transaction makes one snapshot.

@@ -47,7 +47,7 @@ const tag = <const Tags extends ReadonlyArray<string>>(...tags: Tags): fc.Arbitr
 const { command } = fc.letrec<{ readonly command: Command }>((tie) => ({
   command: fc.oneof(
     { depthSize: "small", maxDepth: 3 },
-    fc.record({ _tag: tag("Get", "Remove"), key }),
+    fc.record({ _tag: tag("Get", "Head", "Remove"), key }),
     fc.record({ _tag: tag("GetMany", "RemoveMany"), keys: fc.array(key, { maxLength: 5 }) }),
     fc.record({ _tag: tag("Set"), entry }),
     fc.record({ _tag: tag("SetMany"), entries: fc.array(entry, { maxLength: 5 }) }),
@@ -104,6 +104,10 @@ const expect = (model: Model, command: Command): unknown => {
   switch (command._tag) {
     case "Get":
       return live(model, command.key)
+    case "Head": {
+      const found = live(model, command.key)
+      return found && { expiresAt: found.expiresAt }
+    }
     case "GetMany":
       return command.keys.map((key) => live(model, key))
     case "Set":
@@ -185,6 +189,8 @@ const run = (
   switch (command._tag) {
     case "Get":
       return Effect.map(keyspace.get(command.key), Option.getOrUndefined)
+    case "Head":
+      return Effect.map(keyspace.head(command.key), Option.getOrUndefined)
     case "GetMany":
       return Effect.map(keyspace.getMany(command.keys), (found) => found.map(Option.getOrUndefined))
     case "Set":

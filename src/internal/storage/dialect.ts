@@ -22,6 +22,8 @@ export type Query = readonly [text: string, params: ReadonlyArray<unknown>]
 export interface Queries<K> {
   /** Rows: `value`, `expires_at`. */
   readonly get: (key: K, now: number) => Query
+  /** Rows: `expires_at`. */
+  readonly head: (key: K, now: number) => Query
   /** Rows: `position` in `keys`, `value`, `expires_at`. */
   readonly getMany: (keys: ReadonlyArray<K>, now: number) => Query
   readonly set: (entry: Entry<K>) => Query

@@ -27,6 +27,11 @@ export interface Driver<K> {
     done: (entry: Option.Option<Entry<K>>) => A,
     call: Call<StorageError>
   ) => Effect.Effect<A, StorageError>
+  readonly head: <A>(
+    key: K,
+    done: (entry: Option.Option<Pick<Entry, "expiresAt">>) => A,
+    call: Call<StorageError>
+  ) => Effect.Effect<A, StorageError>
   readonly getMany: (
     keys: ReadonlyArray<K>,
     call: Call<StorageError>
@@ -65,7 +70,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
   const at = (method: string, key?: K): Call<StorageError> => callOf(method, name, key)
 
   const labels = labelsOf(name)
-  const countRead = (entry: Option.Option<Entry<K>>): Option.Option<Entry<K>> => {
+  const countRead = <A>(entry: Option.Option<A>): Option.Option<A> => {
     add(Option.isSome(entry) ? metrics.hits : metrics.misses, labels, 1)
     return entry
   }
@@ -144,6 +149,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
   return {
     name,
     get: (key) => withKey(key, (key) => driver.get(key, countRead, at("get", key))),
+    head: (key) => withKey(key, (key) => driver.head(key, countRead, at("head", key))),
     getMany: (keys) =>
       withKeys(
         keys,

@@ -107,6 +107,8 @@ const makeDriver = <K extends string | Uint8Array>(
   const same = <A>(value: A): A => value
   return {
     get: (key, done, call) => access.run(sync((now) => find(key, now)), done, call),
+    head: (key, done, call) =>
+      access.run(sync((now) => Option.map(find(key, now), ({ expiresAt }) => ({ expiresAt }))), done, call),
     getMany: (keys, call) => access.run(sync((now) => keys.map((key) => find(key, now))), same, call),
     set: (entry, done, call) => access.run(sync(() => put(entry)), done, call),
     setMany: (entries, call) => access.run(sync(() => entries.forEach(put)), same, call),

@@ -93,6 +93,12 @@ const makeDriver = <K extends string | Uint8Array>(
         call
       )
     },
+    head: (key, done, call) =>
+      access.run(
+        (connection, clock) => execute(connection, queries.head(key, now(clock))),
+        ([row]) => done(row === undefined ? Option.none() : Option.some({ expiresAt: toExpiry(row.expires_at) })),
+        call
+      ),
     getMany: (keys, call) =>
       Effect.map(
         Effect.forEach(slices(keys), (keys) =>

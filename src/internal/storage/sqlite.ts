@@ -46,6 +46,7 @@ const ordered = <K>({ reverse }: Bounds<K>): string => `ORDER BY key${reverse ? 
 /** `one` is how the value of a JSON array is turned into a key. */
 const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray<K>) => string): Queries<K> => {
   const get = `SELECT value, expires_at FROM ${table} WHERE key = ? AND ${live}`
+  const head = `SELECT expires_at FROM ${table} WHERE key = ? AND ${live}`
   const getMany = `SELECT list.key AS position, entry.value, expires_at FROM json_each(?) AS list ` +
     `CROSS JOIN ${table} AS entry ON entry.key = ${one} WHERE ${live}`
   const insert = new Map(insertSizes.map((size) => [
@@ -68,6 +69,7 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
       [...boundParams(bounds), now, limitParam(bounds.limit)]
     ],
     get: (key, now) => [get, [key, now]],
+    head: (key, now) => [head, [key, now]],
     getMany: (keys, now) => [getMany, [toJson(keys), now]],
     keys: (bounds, now) => [
       `SELECT key FROM ${table} ${where(bounds, live)} ${ordered(bounds)}`,
@@ -126,6 +128,7 @@ const makeTable = <K>(
     const entry: Entry<K> = { expiresAt: undefined, key: example, value: "" }
     const texts = [
       queries.get(example, 0),
+      queries.head(example, 0),
       queries.getMany([], 0),
       queries.set(entry),
       ...insertSizes.flatMap((size) => queries.setMany(Array<Entry<K>>(size).fill(entry))),

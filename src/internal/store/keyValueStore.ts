@@ -120,8 +120,7 @@ export const makeCommon = <K, A>(parts: Parts<K, A>, view: View<K, A>): Common<K
         return found
       })
     },
-    has: (key) =>
-      withKey(key, (key) => Effect.map(keyspace.stat({ from: key, through: key }), ({ entries }) => entries > 0)),
+    has: (key) => withKey(key, (key) => Effect.map(keyspace.head(key), Option.isSome)),
     set: (key, value, expiry) =>
       expiry?.keep === true
         ? Effect.asVoid(write("set", key, value, expiry, () => true))

@@ -124,7 +124,7 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
     ttl: (key) =>
       withKey(
         key,
-        (key) => Effect.flatMap(keyspace.get(key), (entry) => withNow((now) => Effect.succeed(ttlOf(entry, now))))
+        (key) => Effect.flatMap(keyspace.head(key), (entry) => withNow((now) => Effect.succeed(ttlOf(entry, now))))
       )
   }
 
@@ -141,7 +141,7 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
   return { ...common, ...own, prefix }
 }
 
-const ttlOf = (entry: Option.Option<Storage.Entry>, now: number): Ttl => {
+const ttlOf = (entry: Option.Option<Pick<Storage.Entry, "expiresAt">>, now: number): Ttl => {
   if (Option.isNone(entry)) return { _tag: "Missing" }
   const { expiresAt } = entry.value
   if (expiresAt === undefined) return { _tag: "Persistent" }
