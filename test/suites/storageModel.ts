@@ -6,7 +6,7 @@ import { Storage } from "effect-kv"
 import type { Engine } from "../engines.js"
 
 type Command =
-  | { readonly _tag: "Get" | "Remove"; readonly key: string }
+  | { readonly _tag: "Get" | "Head" | "Remove"; readonly key: string }
   | { readonly _tag: "GetMany" | "RemoveMany"; readonly keys: ReadonlyArray<string> }
   | { readonly _tag: "Set"; readonly entry: NewEntry }
   | { readonly _tag: "SetMany"; readonly entries: ReadonlyArray<NewEntry> }
