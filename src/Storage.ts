@@ -174,7 +174,7 @@ export interface Keyspace<K extends string | Uint8Array = string> {
  * @category models
  */
 export interface SweepOptions {
-  /** The pause between two sweeps; 1 minute. */
+  /** The pause before the first sweep and between two; 1 minute. It is 1 millisecond or more. */
   readonly interval?: Duration.DurationInput | undefined
   /** How many entries one slice removes at most; 200. A slice that takes long makes the next one smaller. */
   readonly batchSize?: number | undefined
@@ -192,7 +192,7 @@ export interface Maintenance {
   /** Removes expired entries of all opened keyspaces, in slices, and gives free room back; tells how many went. */
   readonly compact: Effect.Effect<number, StorageError>
   /** Has the background sweeper run with these settings from now on, in place of any before. */
-  readonly sweeper: (options: SweepOptions) => Effect.Effect<void>
+  readonly sweeper: (options: SweepOptions) => Effect.Effect<void, StorageError>
   /** How much each opened keyspace holds. */
   readonly stats: Effect.Effect<ReadonlyArray<Stat & { readonly keyspace: string }>, StorageError>
 }
@@ -329,4 +329,4 @@ export const layer = (options?: Options): Layer.Layer<Storage, StorageError, Sql
  * @since 0.1.0
  * @category layers
  */
-export const layerMemory: Layer.Layer<Storage> = Layer.scoped(Storage, makeMemory())
+export const layerMemory: Layer.Layer<Storage> = Layer.scoped(Storage, makeMemory)

@@ -152,9 +152,11 @@ export interface TtlStore<in out K, in out A> extends KeyValueStore.KeyValueStor
   ) => Effect.Effect<void, KeyValueStore.Failure>
 
   /**
-   * The value, or that of the effect, which is then set. Of many fibers of this process that ask for an absent key at
-   * once, the first computes and all have its outcome, its failure too: give a key one effect. It is interrupted when
-   * nobody waits for it any more. In a transaction each computes for itself.
+   * The value, or that of the effect, which is then inserted; what somebody else has set meanwhile stays, and is the
+   * answer. Of many fibers of this process that ask for an absent key at once, the first computes and all have its
+   * outcome, its failure too: give a key one effect. It is interrupted when nobody waits for it any more. In a
+   * transaction each computes for itself. An effect that waits for itself, through other keys perhaps, fails as
+   * `StorageError` with reason `Busy`.
    */
   readonly getOrSet: <E, R>(
     key: K,
@@ -185,7 +187,7 @@ export interface TtlStore<in out K, in out A> extends KeyValueStore.KeyValueStor
   readonly persist: (key: K) => Effect.Effect<boolean, KeyValueStore.Failure>
   /**
    * Sliding expiry: has the entry's life begin anew, with the given time to live; tells whether it was there. Without
-   * one, entries that expire get the store's, if it has one; others stay as they are.
+   * one, an entry has at least the store's time to live before it again, if the store has one: none is shortened.
    */
   readonly touch: (key: K, timeToLive?: Duration.DurationInput) => Effect.Effect<boolean, KeyValueStore.Failure>
   /** Has the entry expire so much later than it would; tells whether it was there. */
@@ -310,7 +312,8 @@ export const layerMemory: Layer.Layer<Plain, StorageError> = inMemory(layer())
 
 /**
  * Sets how often the sweeper of the `Storage` removes expired entries, and how many in one slice. It runs without
- * this as well, once a minute. Of several settings the last one counts; `Storage.layer({ sweep: false })` turns it off.
+ * this as well, once a minute, unless `Storage.layer({ sweep: false })` leaves it off. Of several settings the last one
+ * counts.
  *
  * @example
  * ```ts
@@ -329,5 +332,5 @@ export const layerMemory: Layer.Layer<Plain, StorageError> = inMemory(layer())
  * @since 0.1.0
  * @category layers
  */
-export const sweeper = (options: Storage.SweepOptions): Layer.Layer<never, never, Storage.Storage> =>
+export const sweeper = (options: Storage.SweepOptions): Layer.Layer<never, StorageError, Storage.Storage> =>
   Layer.effectDiscard(Effect.flatMap(Storage.Storage, ({ maintenance }) => maintenance.sweeper(options)))

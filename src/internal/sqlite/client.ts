@@ -20,6 +20,7 @@ import type { Options } from "../../Sqlite.js"
 import type { StorageError } from "../../StorageError.js"
 import { Access } from "../storage/access.js"
 import { dialectCommands, registerAccess } from "../storage/client.js"
+import { durationSetting } from "../storage/duration.js"
 import { failing, Fault } from "../storage/fault.js"
 import { acquire, Gate, hold } from "../storage/gate.js"
 import { classify, sqlite } from "../storage/sqlite.js"
@@ -60,7 +61,7 @@ export const make = (
     const careful = sqlite.recompiling(connection)
 
     const gate = new Gate()
-    const lockTimeout = Duration.decode(options.lockTimeout ?? "5 seconds")
+    const lockTimeout = yield* durationSetting("lockTimeout", options.lockTimeout ?? "5 seconds")
     const access = new Access<Connection, SqlError>({
       ...dialectCommands(sqlite),
       careful: () => careful,

@@ -9,7 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { Entry, Options, Storage, Value } from "../../Storage.js"
+import type { Entry, Storage, Value } from "../../Storage.js"
 import { Access, type Engine } from "./access.js"
 import { BTree, type Tree } from "./btree.js"
 import { failing, type Fault, otherKeys } from "./fault.js"
@@ -243,41 +243,41 @@ const makeEngine = (
 }
 
 /** @internal */
-export const makeMemory = (options: Options = {}): Effect.Effect<Storage["Type"], never, Scope.Scope> =>
-  Effect.gen(function*() {
-    const { engine, memory } = makeEngine(Duration.decode(options.lockTimeout ?? "5 seconds"))
-    const access = new Access(engine, yield* Effect.runtime<never>())
-    const kinds = new Map<string, "text" | "bytes">()
-    memory.parts.add({
-      empty: () => kinds.clear(),
-      snapshot: () => {
-        const then = new Map(kinds)
-        return () => {
-          kinds.clear()
-          for (const [name, kind] of then) kinds.set(name, kind)
-        }
+export const makeMemory: Effect.Effect<Storage["Type"], never, Scope.Scope> = Effect.gen(function*() {
+  const { engine, memory } = makeEngine(Duration.seconds(5))
+  const access = new Access(engine, yield* Effect.runtime<never>())
+  const kinds = new Map<string, "text" | "bytes">()
+  memory.parts.add({
+    empty: () => kinds.clear(),
+    snapshot: () => {
+      const then = new Map(kinds)
+      return () => {
+        kinds.clear()
+        for (const [name, kind] of then) kinds.set(name, kind)
       }
-    })
-    const tables = { bytes: new Map<string, Table<Uint8Array>>(), text: new Map<string, Table<string>>() }
-    const open = <K extends string | Uint8Array>(tables: Map<string, Table<K>>, kind: KeyKind<K>) => (name: string) =>
-      access.run(
-        () =>
-          Effect.suspend(() => {
-            const created = kinds.get(name)
-            if (created !== undefined && created !== kind.name) return Effect.fail(otherKeys(created, kind.name))
-            kinds.set(name, kind.name)
-            let table = tables.get(name)
-            if (table === undefined) tables.set(name, table = makeTable(kind, memory))
-            return Effect.succeed(makeKeyspace(name, kind, makeDriver(access, table, kind)))
-          }),
-        (keyspace) => keyspace,
-        { fail: failing("open", name) }
-      )
-    return yield* makeService({
-      access,
-      openBytes: open(tables.bytes, bytesKeys),
-      openText: open(tables.text, textKeys),
-      reclaim: Effect.void,
-      sweep: options.sweep
-    })
+    }
   })
+  const tables = { bytes: new Map<string, Table<Uint8Array>>(), text: new Map<string, Table<string>>() }
+  const open = <K extends string | Uint8Array>(tables: Map<string, Table<K>>, kind: KeyKind<K>) => (name: string) =>
+    access.run(
+      () =>
+        Effect.suspend(() => {
+          const created = kinds.get(name)
+          if (created !== undefined && created !== kind.name) return Effect.fail(otherKeys(created, kind.name))
+          kinds.set(name, kind.name)
+          let table = tables.get(name)
+          if (table === undefined) tables.set(name, table = makeTable(kind, memory))
+          return Effect.succeed(makeKeyspace(name, kind, makeDriver(access, table, kind)))
+        }),
+      (keyspace) => keyspace,
+      { fail: failing("open", name) }
+    )
+  // Nothing can be wrong with the default settings.
+  return yield* Effect.orDie(makeService({
+    access,
+    openBytes: open(tables.bytes, bytesKeys),
+    openText: open(tables.text, textKeys),
+    reclaim: Effect.void,
+    sweep: undefined
+  }))
+})

@@ -20,7 +20,7 @@ export const makeService = <C, X>(engine: {
   /** Gives free room back. */
   readonly reclaim: Effect.Effect<void, StorageError>
   readonly sweep: Options["sweep"]
-}): Effect.Effect<Storage["Type"], never, Scope.Scope> =>
+}): Effect.Effect<Storage["Type"], StorageError, Scope.Scope> =>
   Effect.gen(function*() {
     const { access } = engine
     const texts = new Map<string, Keyspace>()

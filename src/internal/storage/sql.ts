@@ -8,7 +8,6 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -20,6 +19,7 @@ import { callOf } from "./call.js"
 import { accessOf } from "./client.js"
 import { nextTurn } from "./compat.js"
 import type { Dialect, Query, Table } from "./dialect.js"
+import { durationSetting } from "./duration.js"
 import { failing, Fault, otherKeys } from "./fault.js"
 import { bytesKeys, type KeyKind, textKeys } from "./keys.js"
 import { type Driver, makeKeyspace } from "./keyspace.js"
@@ -304,7 +304,11 @@ export const makeSql = (
 ): Effect.Effect<Storage["Type"], StorageError, SqlClient.SqlClient | Scope.Scope> =>
   Effect.gen(function*() {
     const client = yield* SqlClient.SqlClient
-    const { access, dialect } = yield* accessOf(client, Duration.decode(options.lockTimeout ?? "5 seconds"))
+    const lockTimeout = yield* Effect.mapError(
+      durationSetting("lockTimeout", options.lockTimeout ?? "5 seconds"),
+      failing("open")
+    )
+    const { access, dialect } = yield* accessOf(client, lockTimeout)
     yield* Effect.addFinalizer(() => access.flush)
     yield* migrate(access, dialect)
 

@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Schedule from "effect/Schedule"
@@ -11,6 +11,8 @@ import type * as Scope from "effect/Scope"
 import type { Keyspace, SweepOptions } from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { idleTurn, nextTurn, realMillis, sleepingIdly } from "./compat.js"
+import { durationSetting } from "./duration.js"
+import { failing } from "./fault.js"
 import { labelsOf, metrics, record } from "./metrics.js"
 import { toLimit } from "./range.js"
 import { outsideTransactions } from "./transactions.js"
@@ -25,12 +27,14 @@ const firstSlice = 16
 const nextSlice = (limit: number, batchSize: number, millis: number): number =>
   millis > longestSlice ? Math.max(1, limit >> 1) : millis < longestSlice / 2 ? Math.min(batchSize, limit * 2) : limit
 
+const toBatchSize = ({ batchSize = 200 }: SweepOptions): number => Math.max(1, toLimit(batchSize))
+
 const sweeping = (
   keyspace: AnyKeyspace,
   pause: Effect.Effect<void>,
-  { batchSize = 200 }: SweepOptions = {}
+  options: SweepOptions = {}
 ): Effect.Effect<number, StorageError> => {
-  const most = Math.max(1, toLimit(batchSize))
+  const most = toBatchSize(options)
   const slice = (limit: number, before: number): Effect.Effect<number, StorageError> =>
     Effect.suspend(() => {
       const start = realMillis()
@@ -57,24 +61,42 @@ export const sweep = (keyspace: AnyKeyspace, options?: SweepOptions): Effect.Eff
   sweeping(keyspace, nextTurn, options)
 
 /**
- * The sweeper of a Storage, started with the returned function and started anew if that is called again. It is not a
- * reason for the process to stay alive.
+ * The sweeper of a Storage, started with the returned function and started anew if that is called again. It keeps no
+ * process alive.
  *
  * @internal
  */
 export const makeSweeper = (
   keyspaces: Effect.Effect<ReadonlyArray<AnyKeyspace>>
-): Effect.Effect<(options: SweepOptions) => Effect.Effect<void>, never, Scope.Scope> =>
-  Effect.map(FiberHandle.make<void, StorageError>(), (fiber) => (options) => {
-    const interval = Duration.decode(options.interval ?? "1 minute")
-    const each = (keyspace: AnyKeyspace) =>
-      Effect.catchIf(
-        sweeping(keyspace, idleTurn, options),
-        (error) => error.reason !== "ReadOnly",
-        (error) => Effect.logWarning("effect-kv: a sweep of expired entries failed", error)
+): Effect.Effect<(options: SweepOptions) => Effect.Effect<void, StorageError>, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    // Programs that end before the first interval has passed do their part at the end: a slice of each keyspace.
+    let limit = 0
+    yield* Effect.addFinalizer(() =>
+      limit === 0
+        ? Effect.void
+        : Effect.ignore(Effect.flatMap(keyspaces, Effect.forEach((keyspace) => keyspace.removeExpired({ limit }))))
+    )
+    const fiber = yield* FiberHandle.make<void, StorageError>()
+    const run = (options: SweepOptions, interval: Duration.Duration) => {
+      const each = (keyspace: AnyKeyspace) =>
+        Effect.catchIf(
+          sweeping(keyspace, idleTurn, options),
+          (error) => error.reason !== "ReadOnly",
+          (error) => Effect.logWarning("effect-kv: a sweep of expired entries failed", error)
+        )
+      const all = Effect.flatMap(keyspaces, Effect.forEach(each, { discard: true }))
+      // Ends for good where nothing can be written: there is no need to sweep.
+      const ever = Effect.delay(Effect.asVoid(Effect.repeat(all, Schedule.spaced(interval))), interval)
+      limit = toBatchSize(options)
+      return Effect.asVoid(FiberHandle.run(fiber, outsideTransactions(sleepingIdly(ever))))
+    }
+    return (options: SweepOptions) =>
+      Effect.flatMap(
+        Effect.mapError(
+          durationSetting("the interval of the sweeper", options.interval ?? "1 minute", 1),
+          failing("open")
+        ),
+        (interval) => run(options, interval)
       )
-    const all = Effect.flatMap(keyspaces, Effect.forEach(each, { discard: true }))
-    // Ends for good where nothing can be written: there is no need to sweep.
-    const ever = Effect.delay(Effect.asVoid(Effect.repeat(all, Schedule.spaced(interval))), interval)
-    return Effect.asVoid(FiberHandle.run(fiber, outsideTransactions(sleepingIdly(ever))))
   })

@@ -4,9 +4,9 @@
  * @internal
  */
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import type { Expiry, Time } from "../../TtlStore.js"
+import { parseDuration, shown } from "../storage/duration.js"
 
 /** @internal */
 export interface Rule {
@@ -31,26 +31,6 @@ export const at = (time: number): Rule => ({ at: () => time, keeps: false })
 
 /** @internal */
 export const keeping = (rule: Rule): Rule => ({ ...rule, keeps: true })
-
-const shown = (value: unknown): string => typeof value === "string" ? JSON.stringify(value) : String(value)
-
-/**
- * Milliseconds; or what is wrong with the input.
- *
- * @internal
- */
-export const parseDuration = (input: Duration.DurationInput): Either.Either<number, string> => {
-  const issue = Either.left(
-    `${shown(input)} is no time to live; give a Duration, milliseconds, or text such as "30 minutes"`
-  )
-  // `Duration.decode` takes it for zero, and nothing would be kept.
-  if (Number.isNaN(input) || (Array.isArray(input) && input.some(Number.isNaN))) return issue
-  try {
-    return Either.right(Duration.toMillis(Duration.decode(input)))
-  } catch {
-    return issue
-  }
-}
 
 /**
  * Milliseconds since the epoch; or what is wrong with the input.

@@ -3,16 +3,32 @@
  *
  * @internal
  */
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { inTransaction } from "../storage/transactions.js"
 
-interface Flight<A> {
+/** What a flight waits for: other flights, each once for every fiber of it that does. */
+interface Waiting {
+  readonly awaited: Array<Waiting>
+}
+
+interface Flight<A> extends Waiting {
   readonly outcome: Deferred.Deferred<A, unknown>
   readonly fiber: Fiber.Fiber<unknown, unknown>
-  waiting: number
+  passengers: number
+}
+
+/** The flight that a fiber computes for. */
+const Current = Context.GenericTag<Waiting>("effect-kv/internal/Flight")
+
+const waitsFor = (from: Waiting, to: Waiting, seen = new Set<Waiting>()): boolean => {
+  if (from === to) return true
+  if (seen.has(from)) return false
+  seen.add(from)
+  return from.awaited.some((next) => waitsFor(next, to, seen))
 }
 
 /** @internal */
@@ -24,46 +40,54 @@ export class Flights<A> {
   /**
    * Joins the flight of a key, or starts it in a fiber of its own, which ends when nobody waits for it any more. In a
    * transaction everybody flies alone: a flight would wait for the connection that the one who waits for it holds.
+   * Fails by `onCycle` if it would wait for itself.
    */
-  join<E, R>(key: string, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.contextWithEffect((context) =>
-      inTransaction(context) ?
-        self :
-        Effect.uninterruptibleMask((restore) =>
-          Effect.flatMap(this.board(key, self), (flight) =>
-            Effect.ensuring(
+  join<E, R, E2>(key: string, self: Effect.Effect<A, E, R>, onCycle: () => E2): Effect.Effect<A, E | E2, R> {
+    return Effect.contextWithEffect((context: Context.Context<R>): Effect.Effect<A, E | E2, R> => {
+      if (inTransaction(context)) return self
+      const from: Waiting | undefined = context.unsafeMap.get(Current.key)
+      return Effect.uninterruptibleMask((restore) =>
+        Effect.suspend((): Effect.Effect<A, E | E2, R> => {
+          const flight = this.flying.get(key)
+          if (flight !== undefined && from !== undefined && waitsFor(flight, from)) return Effect.fail(onCycle())
+          return Effect.flatMap(flight === undefined ? this.start(key, self) : Effect.succeed(flight), (flight) => {
+            flight.passengers++
+            from?.awaited.push(flight)
+            return Effect.ensuring(
               // Whoever joins must expect the failures of another one's effect.
               restore(Deferred.await(flight.outcome) as Effect.Effect<A, E>),
-              this.leave(key, flight)
-            ))
-        )
-    )
+              this.leave(key, flight, from)
+            )
+          })
+        })
+      )
+    })
   }
 
-  private board<E, R>(key: string, self: Effect.Effect<A, E, R>): Effect.Effect<Flight<A>, never, R> {
+  private start<E, R>(key: string, self: Effect.Effect<A, E, R>): Effect.Effect<Flight<A>, never, R> {
     return Effect.suspend(() => {
-      const flight = this.flying.get(key)
-      if (flight !== undefined) {
-        flight.waiting++
-        return Effect.succeed(flight)
-      }
       const outcome = Deferred.unsafeMake<A, unknown>(FiberId.none)
-      const landing = Effect.onExit(Effect.interruptible(self), (exit) => {
-        this.landed++
-        if (this.flying.get(key)?.outcome === outcome) this.flying.delete(key)
-        return Deferred.done(outcome, exit)
-      })
+      const waiting: Waiting = { awaited: [] }
+      const landing = Effect.onExit(
+        Effect.interruptible(Effect.provideService(self, Current, waiting)),
+        (exit) => {
+          this.landed++
+          if (this.flying.get(key)?.outcome === outcome) this.flying.delete(key)
+          return Deferred.done(outcome, exit)
+        }
+      )
       return Effect.map(Effect.forkDaemon(landing), (fiber) => {
-        const flight = { fiber, outcome, waiting: 1 }
+        const flight = Object.assign(waiting, { fiber, outcome, passengers: 0 })
         this.flying.set(key, flight)
         return flight
       })
     })
   }
 
-  private leave(key: string, flight: Flight<A>): Effect.Effect<void> {
+  private leave(key: string, flight: Flight<A>, from: Waiting | undefined): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (--flight.waiting > 0) return Effect.void
+      from?.awaited.splice(from.awaited.indexOf(flight), 1)
+      if (--flight.passengers > 0) return Effect.void
       if (this.flying.get(key) === flight) this.flying.delete(key)
       return Effect.asVoid(Fiber.interrupt(flight.fiber))
     })

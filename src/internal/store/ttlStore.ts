@@ -14,8 +14,9 @@ import * as Storage from "../../Storage.js"
 import { type InvalidKey, StorageError } from "../../StorageError.js"
 import type { Condition, Options, Plain, Ttl, TtlStore } from "../../TtlStore.js"
 import { withNow } from "../storage/compat.js"
+import { parseDuration } from "../storage/duration.js"
 import { sweep } from "../storage/sweep.js"
-import { after, at, never, parseDuration, parseTime, type Rule } from "./expiry.js"
+import { after, at, never, parseExpiry, parseTime, type Rule } from "./expiry.js"
 import { Flights } from "./flights.js"
 import { makeCommon } from "./keyValueStore.js"
 import { keep, makeView, openParts, openPlain, type Parts, touch, within, withinTyped } from "./view.js"
@@ -44,6 +45,7 @@ const meets = (condition: Condition | undefined, before: number, next: number): 
 
 const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
   const { flights, keyspace, lifetime } = parts
+  const { name } = keyspace
   const view = makeView(parts)
   const { withKey } = view
   const common = makeCommon(parts, view)
@@ -80,7 +82,7 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
       if (timeToLive === undefined) {
         return lifetime === never
           ? use(key, (before) => before)
-          : withNow((now) => use(key, (before) => before === Infinity ? before : lifetime.at(now)))
+          : withNow((now) => use(key, (before) => Math.max(before, lifetime.at(now))))
       }
       return view.parsed(method, key, parseDuration(timeToLive), (millis) =>
         withNow((now) =>
@@ -110,13 +112,15 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
           common.get(key),
           (found): Effect.Effect<A, E, R> => Option.isSome(found) ? Effect.succeed(found.value) : compute
         )
-      const compute = Effect.tap(value, (value) => common.set(key, value, expiry))
-      return Effect.suspend(() => {
-        const { landed } = flights
-        // A flight that landed between the miss and the start of this one may have brought it.
-        const fly = Effect.suspend(() => flights.landed === landed ? compute : orElse(compute))
-        return orElse(withKey(key, (key) => flights.join(key, fly)))
-      })
+      const compute = Effect.flatMap(value, (value) => common.getOrInsert(key, () => value, expiry))
+      // What is wrong with the expiry is to be known before anything is computed.
+      return withKey(key, (key) =>
+        view.parsed("getOrSet", key, parseExpiry(expiry, lifetime, lifetime), () => {
+          const { landed } = flights
+          // A flight that landed between the miss and the start of this one may have brought it.
+          const fly = Effect.suspend(() => flights.landed === landed ? compute : orElse(compute))
+          return orElse(flights.join(key, fly, () => waitsForItself(name, key)))
+        }))
     },
     persist: (key) => withKey(key, (key) => reschedule(key, () => Infinity)),
     sweep: sweep(keyspace),
@@ -140,6 +144,16 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
   }
   return { ...common, ...own, prefix }
 }
+
+const waitsForItself = (keyspace: string, key: string) =>
+  new StorageError({
+    detail: "its effect asks, perhaps through other keys, for the same key, and would wait for itself; " +
+      "compute without asking for it",
+    key,
+    keyspace,
+    method: "getOrSet",
+    reason: "Busy"
+  })
 
 const ttlOf = (entry: Option.Option<Pick<Storage.Entry, "expiresAt">>, now: number): Ttl => {
   if (Option.isNone(entry)) return { _tag: "Missing" }

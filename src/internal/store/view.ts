@@ -274,12 +274,13 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     Effect.fail(new StorageError({ detail, key, keyspace: name, method, reason: "InvalidValue" }))
 
   /** Reads what a user gave; what is wrong with it is an error of the call. */
-  const parsed = <B, C, E>(
+  const parsed = <B, C, E, R>(
     method: string,
     key: string | undefined,
     input: Either.Either<B, string>,
-    use: (value: B) => Effect.Effect<C, E>
-  ): Effect.Effect<C, E | StorageError> => Either.isRight(input) ? use(input.right) : invalid(method, key, input.left)
+    use: (value: B) => Effect.Effect<C, E, R>
+  ): Effect.Effect<C, E | StorageError, R> =>
+    Either.isRight(input) ? use(input.right) : invalid(method, key, input.left)
 
   /** Decides when what is written expires: as told, or by the rule for what is not. */
   const expiring = <B, E>(
