@@ -182,7 +182,8 @@ export const optimize: Effect.Effect<void, StorageError, SqliteClient.SqliteClie
 )
 
 /**
- * Copies the write-ahead log into the database file and empties it. What another connection still reads is left.
+ * Copies the write-ahead log into the database file and empties it. What another connection still reads is left, which
+ * is no failure.
  *
  * @since 0.1.0
  * @category maintenance
@@ -214,8 +215,9 @@ export const integrityCheck: Effect.Effect<ReadonlyArray<string>, StorageError, 
 )
 
 /**
- * Copies the database to another file while it is in use, replacing what that held; parent folders are made. Timers and other work of the process go on; operations on
- * this database wait until the copy is done, and fail as `Busy` if that takes longer than their `lockTimeout`.
+ * Copies the database to another file while it is in use, replacing the database that was there; parent folders are
+ * made. Timers and other work of the process go on; operations on this database wait until the copy is done, and fail as
+ * `Busy` if that takes longer than their `lockTimeout`.
  *
  * @since 0.1.0
  * @category maintenance

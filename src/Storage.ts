@@ -264,7 +264,8 @@ export interface Options {
 /**
  * What is counted, by keyspace (the label `keyspace`), over all Storages of the process: `hits` and `misses` of reads by
  * key; `writes`, the entries that were set or removed; `expirations`, the expired entries that were removed;
- * `sweepDuration` and `lockWait` as histograms in milliseconds. The wait of a transaction has no keyspace.
+ * `sweepDuration` and `lockWait` as histograms in milliseconds. The wait of a transaction, or of a commit that several
+ * writes share, has no keyspace.
  *
  * @example
  * ```ts
