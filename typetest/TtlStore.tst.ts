@@ -30,6 +30,7 @@ declare const hits: TtlStore.TtlStore<string, bigint>
 declare const notes: TtlStore.TtlStore<string, string>
 declare const plain: TtlStore.Plain
 declare const id: UserId
+declare const date: Date
 declare const dateTime: DateTime.DateTime
 declare const duration: Duration.Duration
 declare const maybe: TtlStore.Expiry | undefined
@@ -80,7 +81,7 @@ describe("an expiry", () => {
     void users.set(id, user, { timeToLive: "1 hour" })
     void users.set(id, user, { timeToLive: duration })
     void users.set(id, user, { expiresAt: dateTime })
-    void users.set(id, user, { expiresAt: new Date(0) })
+    void users.set(id, user, { expiresAt: date })
     void users.set(id, user, { expiresAt: 0 })
     void users.set(id, user, { keep: true })
     void users.set(id, user, maybe)
