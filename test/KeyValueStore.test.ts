@@ -1,4 +1,4 @@
 import { engines } from "./engines.js"
-import { suite } from "./suites/keyValueStore.js"
+import { keyValueStore, suite } from "./suites/keyValueStore.js"
 
-for (const engine of engines) suite(engine)
+for (const engine of engines) suite(engine, keyValueStore)

@@ -1,8 +1,8 @@
-/** What a KeyValueStore promises, on any engine. */
+/** What a KeyValueStore promises, and so a TtlStore, on any engine. */
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Context, Effect, Equal, Exit, Fiber, Layer, Option, ParseResult, Schema, Stream } from "effect"
-import { Codec, KeyValueStore, Storage, StorageError } from "effect-kv"
+import { Codec, KeyValueStore, Storage, StorageError, TtlStore } from "effect-kv"
 import type { Engine } from "../engines.js"
 
 const collect = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
@@ -58,12 +58,41 @@ const stores = Layer.mergeAll(
   KeyValueStore.layer()
 )
 
-export const suite = ({ layer, name }: Engine) =>
-  describe(`KeyValueStore on ${name}`, () => {
+export interface Kind {
+  readonly name: string
+  readonly make: typeof KeyValueStore.make
+  readonly stores: typeof stores
+}
+
+export const keyValueStore: Kind = { make: KeyValueStore.make, name: "KeyValueStore", stores }
+
+/** Under the same tags: whoever asks for a KeyValueStore may be given a TtlStore. */
+export const ttlStore: Kind = {
+  make: TtlStore.make,
+  name: "TtlStore as a KeyValueStore",
+  stores: Layer.mergeAll(
+    Layer.effect(Users, TtlStore.make({ keyspace: "users", value: User })),
+    Layer.effect(ById, TtlStore.make({ key: Id, keyspace: "by id", value: Schema.String })),
+    Layer.effect(Integers, TtlStore.make({ keyspace: "integers", value: Schema.BigInt })),
+    Layer.effect(Floats, TtlStore.make({ keyspace: "floats", value: Schema.Number })),
+    Layer.effect(Texts, TtlStore.make({ keyspace: "texts", value: Codec.text })),
+    Layer.effect(Blobs, TtlStore.make({ keyspace: "blobs", value: Codec.bytes })),
+    Layer.effect(SlowNumbers, TtlStore.make({ keyspace: "slow", value: Slow })),
+    Layer.project(
+      TtlStore.layer(),
+      TtlStore.TtlStore,
+      KeyValueStore.KeyValueStore,
+      (plain): KeyValueStore.Plain => plain
+    )
+  )
+}
+
+export const suite = ({ layer, name }: Engine, kind: Kind) =>
+  describe(`${kind.name} on ${name}`, () => {
     const test = <A, E>(
       title: string,
       body: Effect.Effect<A, E, Layer.Layer.Success<typeof stores> | Storage.Storage>
-    ) => it.effect(title, () => Effect.provide(body, Layer.provideMerge(stores, layer)))
+    ) => it.effect(title, () => Effect.provide(body, Layer.provideMerge(kind.stores, layer)))
 
     describe("values", () => {
       test(
@@ -523,7 +552,7 @@ export const suite = ({ layer, name }: Engine) =>
       test(
         "are a miss where the store says so",
         Effect.gen(function*() {
-          const users = yield* KeyValueStore.make({ keyspace: "users", onDecodeFailure: "miss", value: User })
+          const users = yield* kind.make({ keyspace: "users", onDecodeFailure: "miss", value: User })
           const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("users"))
           yield* users.set("ada", ada)
           yield* keyspace.set("old", "not JSON")
@@ -546,7 +575,7 @@ export const suite = ({ layer, name }: Engine) =>
         "what they need is taken once, so methods need nothing",
         Effect.gen(function*() {
           const store = yield* Effect.provideService(
-            KeyValueStore.make({ key: Salted, keyspace: "salted", value: Salted }),
+            kind.make({ key: Salted, keyspace: "salted", value: Salted }),
             Salt,
             { salt: "s:" }
           )
@@ -578,7 +607,7 @@ export const suite = ({ layer, name }: Engine) =>
       test(
         "fail, and nothing is lost",
         Effect.gen(function*() {
-          const store = yield* KeyValueStore.make({ key: Throwing, keyspace: "throwing", value: Throwing })
+          const store = yield* kind.make({ key: Throwing, keyspace: "throwing", value: Throwing })
           const encoding = yield* Effect.flip(store.set("k", "bad"))
           assert(encoding._tag === "CodecError" && encoding.message.includes("boom"))
           assert.strictEqual((yield* Effect.flip(store.get("bad")))._tag, "InvalidKey")
@@ -612,7 +641,7 @@ export const suite = ({ layer, name }: Engine) =>
           const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("slow"))
           yield* keyspace.set("bad", "-1")
           assert.strictEqual((yield* Effect.flip(slow.update("bad", (n) => n))).message.includes("negative"), true)
-          const lenient = yield* KeyValueStore.make({ keyspace: "slow", onDecodeFailure: "miss", value: Slow })
+          const lenient = yield* kind.make({ keyspace: "slow", onDecodeFailure: "miss", value: Slow })
           deepStrictEqual(yield* lenient.get("bad"), Option.none())
           assert.strictEqual(yield* lenient.size(), 4)
           assert.strictEqual((yield* lenient.toMap()).size, 3)
