@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
-import * as Data from "effect/Data"
+import type * as Data from "effect/Data"
 import type * as DateTime from "effect/DateTime"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -89,7 +89,7 @@ export type Ttl =
  * @since 0.1.0
  * @category constructors
  */
-export const Ttl: Data.TaggedEnum.Constructor<Ttl> = Data.taggedEnum<Ttl>()
+export const Ttl: Data.TaggedEnum.Constructor<Ttl> = internal.Ttl
 
 /**
  * Which entries `expire` and `expireAt` change: those that do not expire, those that do, or those that then expire

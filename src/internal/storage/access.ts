@@ -39,6 +39,8 @@ export interface Level<C> {
   ended: boolean
   /** Set when the engine ended the transaction by itself. */
   broken: Fault | undefined
+  /** What is to be done once it is committed, with all that it is nested in. */
+  readonly onCommit: Array<() => void>
 }
 
 /**
@@ -277,6 +279,7 @@ export class Access<C, X> {
       depth: parent === undefined ? 0 : parent.depth + 1,
       ended: false,
       gate: new Gate(),
+      onCommit: [],
       parent
     }
     return level
@@ -417,7 +420,11 @@ export class Access<C, X> {
               if (level?.broken !== undefined) return undo(Exit.fail(fail(level.broken)))
               return Effect.matchEffect(commit, {
                 onFailure: (fault) => undo(Exit.fail(fail(fault))),
-                onSuccess: () => Effect.succeed<Exit.Exit<A, E | E2>>(exit)
+                onSuccess: () => {
+                  if (parent !== undefined) parent.onCommit.push(...level?.onCommit ?? [])
+                  else level?.onCommit.forEach((done) => done())
+                  return Effect.succeed<Exit.Exit<A, E | E2>>(exit)
+                }
               })
             })
         )

@@ -52,6 +52,9 @@ export const idleTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
 
 const ownClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 
+/** @internal */
+export const isSystemClock: Effect.Effect<boolean> = Effect.clockWith((clock) => Effect.succeed(clock === ownClock))
+
 /** The clock of the system, on which sleepers do not keep the process alive. */
 const idleClock: Clock.Clock = Object.assign(Clock.make(), {
   sleep: (duration: Duration.Duration) =>

@@ -185,8 +185,11 @@ export const makeKeyspace = <K extends string | Uint8Array>(
         return Effect.flatMap(
           driver.modify(key, (entry) => {
             rejected = undefined
+            writes = false
             const answer = f(entry)
             const change = answer[1]
+            // What is not there cannot be removed.
+            if (change._tag === "Remove" && Option.isNone(entry)) return [answer[0], keep]
             writes = change._tag !== "Keep"
             if (change._tag !== "Put") return answer
             const issue = entryIssue(change.value, change.expiresAt)

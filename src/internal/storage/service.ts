@@ -10,6 +10,7 @@ import type { Keyspace, Options, Storage } from "../../Storage.js"
 import { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
 import { callOf } from "./call.js"
+import { isSystemClock } from "./compat.js"
 import { makeSweeper, sweep } from "./sweep.js"
 
 /** @internal */
@@ -26,7 +27,7 @@ export const makeService = <C, X>(engine: {
     const texts = new Map<string, Keyspace>()
     const bytes = new Map<string, Keyspace<Uint8Array>>()
 
-    /** What is opened in a transaction may yet be rolled back, so it is not remembered. */
+    /** What is opened in a transaction may yet be rolled back, so it is remembered after its commit. */
     const once = <K extends Keyspace | Keyspace<Uint8Array>>(
       opened: Map<string, K>,
       open: (name: string) => Effect.Effect<K, StorageError>
@@ -36,7 +37,9 @@ export const makeService = <C, X>(engine: {
         const found = opened.get(name)
         if (found !== undefined) return Effect.succeed(found)
         return Effect.zipWith(open(name), access.level, (keyspace, level) => {
-          if (level === undefined) opened.set(name, keyspace)
+          const remember = () => void opened.set(name, keyspace)
+          if (level === undefined) remember()
+          else level.onCommit.push(remember)
           return keyspace
         })
       })
@@ -57,9 +60,10 @@ export const makeService = <C, X>(engine: {
 
     const all = Effect.sync(() => [...texts.values(), ...bytes.values()])
 
-    const settings = engine.sweep ?? {}
+    const { sweep: settings } = engine
     const sweeper = yield* makeSweeper(all)
-    if (settings !== false) yield* sweeper(settings)
+    // On a clock that somebody installed, a test's, a month may pass in a moment: there it runs if it is asked for.
+    if (settings === undefined ? yield* isSystemClock : settings !== false) yield* sweeper(settings || {})
 
     return {
       keyspace,
@@ -68,8 +72,7 @@ export const makeService = <C, X>(engine: {
           all,
           Effect.reduce(
             0,
-            (total, keyspace) =>
-              Effect.map(sweep(keyspace, settings === false ? {} : settings), (removed) => total + removed)
+            (total, keyspace) => Effect.map(sweep(keyspace, settings || {}), (removed) => total + removed)
           )
         ).pipe(
           Effect.zipLeft(engine.reclaim)

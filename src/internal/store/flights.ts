@@ -17,7 +17,7 @@ interface Waiting {
 
 interface Flight<A> extends Waiting {
   readonly outcome: Deferred.Deferred<A, unknown>
-  readonly fiber: Fiber.Fiber<unknown, unknown>
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
   passengers: number
 }
 
@@ -48,48 +48,48 @@ export class Flights<A> {
       const from: Waiting | undefined = context.unsafeMap.get(Current.key)
       return Effect.uninterruptibleMask((restore) =>
         Effect.suspend((): Effect.Effect<A, E | E2, R> => {
-          const flight = this.flying.get(key)
-          if (flight !== undefined && from !== undefined && waitsFor(flight, from)) return Effect.fail(onCycle())
-          return Effect.flatMap(flight === undefined ? this.start(key, self) : Effect.succeed(flight), (flight) => {
-            flight.passengers++
-            from?.awaited.push(flight)
-            return Effect.ensuring(
+          const known = this.flying.get(key)
+          if (known !== undefined && from !== undefined && waitsFor(known, from)) return Effect.fail(onCycle())
+          const flight: Flight<A> = known ??
+            { awaited: [], fiber: undefined, outcome: Deferred.unsafeMake(FiberId.none), passengers: 0 }
+          // In the same step as the look-up: nobody may come in between.
+          this.flying.set(key, flight)
+          flight.passengers++
+          from?.awaited.push(flight)
+          return Effect.zipRight(
+            known === undefined ? this.start(key, flight, self) : Effect.void,
+            Effect.ensuring(
               // Whoever joins must expect the failures of another one's effect.
               restore(Deferred.await(flight.outcome) as Effect.Effect<A, E>),
               this.leave(key, flight, from)
             )
-          })
+          )
         })
       )
     })
   }
 
-  private start<E, R>(key: string, self: Effect.Effect<A, E, R>): Effect.Effect<Flight<A>, never, R> {
-    return Effect.suspend(() => {
-      const outcome = Deferred.unsafeMake<A, unknown>(FiberId.none)
-      const waiting: Waiting = { awaited: [] }
-      const landing = Effect.onExit(
-        Effect.interruptible(Effect.provideService(self, Current, waiting)),
-        (exit) => {
-          this.landed++
-          if (this.flying.get(key)?.outcome === outcome) this.flying.delete(key)
-          return Deferred.done(outcome, exit)
-        }
-      )
-      return Effect.map(Effect.forkDaemon(landing), (fiber) => {
-        const flight = Object.assign(waiting, { fiber, outcome, passengers: 0 })
-        this.flying.set(key, flight)
-        return flight
-      })
+  private start<E, R>(key: string, flight: Flight<A>, self: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> {
+    const landing = Effect.onExit(Effect.interruptible(Effect.provideService(self, Current, flight)), (exit) => {
+      this.landed++
+      this.forget(key, flight)
+      return Deferred.done(flight.outcome, exit)
+    })
+    return Effect.map(Effect.forkDaemon(landing), (fiber) => {
+      flight.fiber = fiber
     })
   }
 
   private leave(key: string, flight: Flight<A>, from: Waiting | undefined): Effect.Effect<void> {
     return Effect.suspend(() => {
       from?.awaited.splice(from.awaited.indexOf(flight), 1)
-      if (--flight.passengers > 0) return Effect.void
-      if (this.flying.get(key) === flight) this.flying.delete(key)
+      if (--flight.passengers > 0 || flight.fiber === undefined) return Effect.void
+      this.forget(key, flight)
       return Effect.asVoid(Fiber.interrupt(flight.fiber))
     })
+  }
+
+  private forget(key: string, flight: Flight<A>): void {
+    if (this.flying.get(key) === flight) this.flying.delete(key)
   }
 }

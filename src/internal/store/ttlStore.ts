@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -12,7 +13,7 @@ import * as Codec from "../../Codec.js"
 import type { Failure, KeyValueStore } from "../../KeyValueStore.js"
 import * as Storage from "../../Storage.js"
 import { type InvalidKey, StorageError } from "../../StorageError.js"
-import type { Condition, Options, Plain, Ttl, TtlStore } from "../../TtlStore.js"
+import type { Condition, Options, Plain, Ttl as AnyTtl, TtlStore } from "../../TtlStore.js"
 import { withNow } from "../storage/compat.js"
 import { parseDuration } from "../storage/duration.js"
 import { sweep } from "../storage/sweep.js"
@@ -155,13 +156,16 @@ const waitsForItself = (keyspace: string, key: string) =>
     reason: "Busy"
   })
 
-const ttlOf = (entry: Option.Option<Pick<Storage.Entry, "expiresAt">>, now: number): Ttl => {
-  if (Option.isNone(entry)) return { _tag: "Missing" }
+/** @internal */
+export const Ttl = Data.taggedEnum<AnyTtl>()
+
+const ttlOf = (entry: Option.Option<Pick<Storage.Entry, "expiresAt">>, now: number): AnyTtl => {
+  if (Option.isNone(entry)) return Ttl.Missing()
   const { expiresAt } = entry.value
-  if (expiresAt === undefined) return { _tag: "Persistent" }
+  if (expiresAt === undefined) return Ttl.Persistent()
   return expiresAt <= now
-    ? { _tag: "Missing" }
-    : { _tag: "Remaining", expiresAt, timeToLive: Duration.millis(expiresAt - now) }
+    ? Ttl.Missing()
+    : Ttl.Remaining({ expiresAt, timeToLive: Duration.millis(expiresAt - now) })
 }
 
 const lifetimeOf = (
