@@ -1,15 +1,17 @@
 /** Processes that end without a word while they write. */
+import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, ExecutionStrategy, Exit, Option, Scope, Utils } from "effect"
-import type { Sqlite } from "effect-kv"
+import { Sqlite } from "effect-kv"
 import { counters, manyKeys, numberIn, setters, transactors } from "./fixtures/written.js"
 import { child, damage, keysOf, linesOf, open, tempFile } from "./support.js"
 
-/** What a file holds, checked for being whole: the number that each writer has come to. */
+/** What a file holds, checked for being sound and whole: the number that each writer has come to. */
 const numbers = (filename: string) =>
   Effect.scoped(Effect.gen(function*() {
-    const { storage } = yield* open({ filename })
+    const { sql, storage } = yield* open({ filename })
+    deepStrictEqual(yield* Effect.provideService(Sqlite.integrityCheck, SqliteClient.SqliteClient, sql), [])
     const first = yield* storage.keyspace("first")
     const second = yield* storage.keyspace("second")
     const found = new Map<string, number>()
@@ -70,7 +72,6 @@ const killing = (seed: number, kills: number, most: number, options: Omit<Sqlite
         assert.isAtLeast(n, least, where)
         assert.isAtMost(n, least + underWay(name), where)
       }
-      deepStrictEqual(yield* damage(filename), [], `seed ${seed}, kill ${kill}`)
       before = found
       writes += lines.length
     }
