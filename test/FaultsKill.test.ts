@@ -94,7 +94,7 @@ describe("a process that is killed while it writes", () => {
         const told = Object.entries(lanes).map(([name, { writes }]) => `${name}: ${writes}`)
         console.log(`50 kills, acknowledged writes by journal mode and synchronous: ${told.join("; ")}`)
       }),
-    240_000
+    400_000
   )
 })
 
