@@ -3,7 +3,7 @@
  */
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
-import { Chunk, Context, Effect, Layer, Option, Queue, Stream } from "effect"
+import { Chunk, Context, Effect, Exit, Layer, Option, Queue, Stream } from "effect"
 import { Sqlite, Storage } from "effect-kv"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -46,14 +46,20 @@ export interface Child {
 export const child = (
   name: string,
   args: ReadonlyArray<string>,
-  user: { readonly uid?: number; readonly gid?: number } = {}
+  { through = [], ...user }: {
+    readonly gid?: number
+    /** A command that ends by running its arguments in its own place. */
+    readonly through?: ReadonlyArray<string>
+    readonly uid?: number
+  } = {}
 ) =>
   Effect.gen(function*() {
     const lines = yield* Queue.unbounded<Option.Option<string>>()
     let complaints = ""
     const spawned = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const spawned = spawn(process.execPath, ["--import", "tsx", fixture(name), ...args], {
+        const [command = "", ...rest] = [...through, process.execPath, "--import", "tsx", fixture(name), ...args]
+        const spawned = spawn(command, rest, {
           cwd: project,
           env: { ...process.env, HOME: os.tmpdir() },
           stdio: ["pipe", "pipe", "pipe"],
@@ -83,6 +89,24 @@ export const child = (
       send: (line) => Effect.sync(() => void spawned.stdin.write(`${line}\n`))
     } satisfies Child
   })
+
+/** Every line that a child still prints until it ends. */
+export const linesOf = ({ line }: Child) =>
+  Effect.gen(function*() {
+    const lines: Array<string> = []
+    for (;;) {
+      const next = yield* Effect.exit(line)
+      if (Exit.isFailure(next)) return lines
+      lines.push(next.value)
+    }
+  })
+
+/** What is wrong with a file, in SQLite's words. */
+export const damage = (filename: string) =>
+  Effect.scoped(Effect.flatMap(
+    open({ filename }),
+    ({ sql }) => Effect.provideService(Sqlite.integrityCheck, SqliteClient.SqliteClient, sql)
+  ))
 
 /** `Sqlite.make` for those who have no other use for Reactivity. */
 export const openSqlite = (options: Sqlite.Options) => Effect.provide(Sqlite.make(options), Reactivity.layer)
