@@ -56,8 +56,10 @@ describe("the methods", () => {
   })
 
   test("take keys and values of their types only", () => {
-    expect(users.get).type.not.toBeCallableWith("some text")
-    expect(users.set).type.not.toBeCallableWith(id, { name: 1 })
+    // @ts-expect-error a text is no UserId
+    void users.get("some text")
+    // @ts-expect-error a name is a text
+    void users.set(id, { name: 1 })
     expect(users.set(id, { name: "Ada" })).type.toBe<Effect.Effect<void, KeyValueStore.Failure>>()
   })
 
@@ -91,6 +93,7 @@ describe("the methods", () => {
 describe("the plain store", () => {
   test("has typed views of schemas that need nothing", () => {
     expect(plain.prefix("a").forSchema(User)).type.toBe<KeyValueStore.KeyValueStore<string, User>>()
-    expect(plain.forSchema).type.not.toBeCallableWith(Sealed)
+    // @ts-expect-error a view cannot provide what the schema needs
+    plain.forSchema(Sealed)
   })
 })

@@ -70,7 +70,9 @@ describe("a store class", () => {
       Layer.Layer<TtlStore.Plain, StorageError.StorageError, Storage.Storage>
     >()
     expect(TtlStore.layerMemory).type.toBe<Layer.Layer<TtlStore.Plain, StorageError.StorageError>>()
-    expect(TtlStore.sweeper({ interval: "1 second" })).type.toBe<Layer.Layer<never, never, Storage.Storage>>()
+    expect(TtlStore.sweeper({ interval: "1 second" })).type.toBe<
+      Layer.Layer<never, StorageError.StorageError, Storage.Storage>
+    >()
   })
 })
 

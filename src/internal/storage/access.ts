@@ -19,7 +19,7 @@ import { identity } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import { type Call, traced } from "./call.js"
-import { clockOf, isTraced, nextTurn, realMillis, waitFor } from "./compat.js"
+import { canWait, clockOf, isTraced, isTurnDue, nextTurn, realMillis, waitFor } from "./compat.js"
 import { closedFault, Fault } from "./fault.js"
 import { Gate, hold, type Restore, type Settle, type Wait } from "./gate.js"
 import { labelsOf, metrics, record } from "./metrics.js"
@@ -102,6 +102,7 @@ export type Body<C, X, B> = (connection: C, clock: Clock.Clock) => Effect.Effect
 
 /** What an operation has to know of the fiber that runs it. */
 interface Here<C> {
+  readonly canWait: boolean
   readonly clock: Clock.Clock
   readonly fiber: number
   /** The transaction the fiber is in. */
@@ -140,9 +141,6 @@ const endOf = <C>(level: Level<C>): Fault | undefined => {
 const backOff = (retries: number): Effect.Effect<unknown> =>
   Effect.flatMap(Random.next, (random) => waitFor(Math.min(2 ** retries, 20) * (0.5 + random)))
 
-/** How long queued writes go on before the event loop gets its turn, in milliseconds. */
-const longestRun = 5
-
 /** A call for many, each of which has its own. */
 const unnamed: Call<Fault> = { fail: identity }
 
@@ -157,8 +155,6 @@ export class Access<C, X> {
 
   private readonly queue = new Set<Job<C, X>>()
   private flushing = false
-  /** When the event loop last had its turn between two batches: `realMillis`. */
-  private turned = 0
   private readonly onIdle: Array<() => void> = []
   /** The fiber that wrote in this turn of the event loop. */
   private writer: number | undefined
@@ -256,14 +252,16 @@ export class Access<C, X> {
   ): Effect.Effect<A, E, R> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.withFiberRuntime<A, E, R>((fiber) => {
-        const self = use({
+        const at: Here<C> = {
+          canWait: canWait(fiber),
           clock: clockOf(fiber),
           fiber: fiber.id().id,
           level: this.levelOf(fiber.currentContext),
           restore,
           since: undefined,
           waited: undefined
-        })
+        }
+        const self = at.canWait && isTurnDue() ? Effect.flatMap(restore(nextTurn), () => use(at)) : use(at)
         return method !== undefined && isTraced(fiber) ? traced(self, { keyspace, method }, this.engine.system) : self
       })
     )
@@ -484,8 +482,8 @@ export class Access<C, X> {
    * A fiber that is alone in writing during this turn of the event loop writes at once. Others of the same turn, and
    * whoever comes while those are being written, share a transaction.
    */
-  private isQueued({ fiber, level }: Here<C>): boolean {
-    if (!this.engine.coalesce || level !== undefined) return false
+  private isQueued({ canWait, fiber, level }: Here<C>): boolean {
+    if (!this.engine.coalesce || level !== undefined || !canWait) return false
     if (this.flushing) return true
     if (this.writer === undefined) {
       this.writer = fiber
@@ -522,7 +520,6 @@ export class Access<C, X> {
       this.queue.add(job)
       if (!this.flushing) {
         this.flushing = true
-        this.turned = realMillis()
         // Not at once: the others of this turn are still to come.
         Runtime.runFork(this.runtime)(this.writeQueued, { immediate: false })
       }
@@ -547,12 +544,6 @@ export class Access<C, X> {
       this.flushing = false
       for (const wake of this.onIdle.splice(0)) wake()
       return Effect.void
-    }
-    if (realMillis() - this.turned > longestRun) {
-      return Effect.flatMap(nextTurn, () => {
-        this.turned = realMillis()
-        return this.writeQueued
-      })
     }
     const jobs = Array.from(this.queue)
     this.queue.clear()

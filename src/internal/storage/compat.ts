@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
+import { SyncScheduler } from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 
 /** @internal */
@@ -39,6 +40,36 @@ export const nextTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
   const turn = setImmediate(() => resume(Effect.void))
   return Effect.sync(() => clearImmediate(turn))
 })
+
+/**
+ * Whether a fiber may wait for anything: not under `Effect.runSync`.
+ *
+ * @internal
+ */
+export const canWait = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  !(fiber.currentScheduler instanceof SyncScheduler)
+
+/** How long operations may go on before the event loop gets its turn, in milliseconds. */
+const longestHold = 5
+
+/** Since when the event loop has not turned: `realMillis` of the first operation that may be what holds it. */
+let held: number | undefined
+
+/**
+ * Whether operations, which take their time in one piece each, have kept the event loop waiting. Effect lets other
+ * fibers run, but timers and input only after seconds of this.
+ *
+ * @internal
+ */
+export const isTurnDue = (): boolean => {
+  const now = realMillis()
+  if (held !== undefined) return now - held > longestHold
+  held = now
+  setImmediate(() => {
+    held = undefined
+  }).unref()
+  return false
+}
 
 /**
  * The same for work that must not keep the process alive.
