@@ -1,14 +1,15 @@
 /**
- * Facts about every file of a source tree, computed once and kept in a typed store on SQLite.
+ * Facts about every file of a source tree, computed once and kept for a while in a typed store on SQLite.
  *
  *     npm run quickstart            this repository
  *     npm run quickstart -- <root>  another tree
  *
- * The second run serves from the store. A changed file is computed again, a vanished one is removed. The database is
- * `.quickstart/files.db` under the current folder, or what `QUICKSTART_DB` says.
+ * The second run serves from the store. A changed file is computed again, a vanished one is removed, and what has
+ * expired is swept. The database is `.quickstart/files.db` under the current folder, or what `QUICKSTART_DB` says. Facts
+ * live for 30 days, or what `QUICKSTART_TTL` says: try "5 seconds".
  */
 import { Config, Console, Data, Effect, Option, Schema, Stream } from "effect"
-import { KeyValueStore, Sqlite, Storage } from "effect-kv"
+import { Sqlite, Storage, TtlStore } from "effect-kv"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
@@ -24,7 +25,7 @@ const Facts = Schema.Struct({
 })
 
 /** The store. What an older version of this program wrote and no longer fits is computed again. */
-class Files extends KeyValueStore.Tag<Files>()("quickstart/Files", {
+class Files extends TtlStore.Tag<Files>()("quickstart/Files", {
   keyspace: "files",
   onDecodeFailure: "miss",
   value: Facts
@@ -73,6 +74,7 @@ const count = (content: Buffer) => {
 }
 
 const program = Effect.gen(function*() {
+  const timeToLive = yield* Config.duration("QUICKSTART_TTL").pipe(Config.withDefault("30 days"))
   const root = path.resolve(process.argv[2] ?? path.dirname(import.meta.dirname))
   // A view of its own for each tree, so that no run takes the files of another tree for vanished.
   const files = (yield* Files).prefix(`${root}//`)
@@ -84,10 +86,13 @@ const program = Effect.gen(function*() {
       const { mtimeMs: modified, size } = yield* reading(file, (_) => fs.stat(_))
       const known = yield* files.get(key)
       if (Option.isSome(known) && known.value.size === size && known.value.modified === modified) {
+        // Serving does not touch: size and time can miss a change, and that must not last for ever. Facts without an
+        // expiry are of an older version of this program. They get one.
+        yield* files.expire(key, timeToLive, { onlyIf: "persistent" })
         return { computed: false, facts: known.value, key }
       }
       const facts = { modified, size, ...count(yield* reading(file, (_) => fs.readFile(_))) }
-      yield* files.set(key, facts)
+      yield* files.set(key, facts, { timeToLive })
       return { computed: true, facts, key }
     })
 
@@ -99,6 +104,8 @@ const program = Effect.gen(function*() {
   const present = new Set(found.map((file) => path.relative(root, file)))
   const vanished = yield* Stream.runCollect(Stream.filter(files.keys(), (key) => !present.has(key)))
   const removed = yield* files.removeMany(vanished)
+  // All trees' expired facts. What was computed again has taken the place of what it was before, and does not count.
+  const swept = yield* files.sweep
 
   const total = (of: (facts: typeof Facts.Type) => number) => visited.reduce((sum, { facts }) => sum + of(facts), 0)
   const computed = visited.filter((file) => file.computed).length
@@ -107,6 +114,7 @@ const program = Effect.gen(function*() {
   yield* Console.log(`${root}: ${visited.length} files, ${total((_) => _.lines)} lines, ${total((_) => _.words)} words`)
   if (longest !== undefined) yield* Console.log(`most lines: ${longest.key}, ${longest.facts.lines}`)
   yield* Console.log(`copies of another file: ${copies}, removed from the store: ${removed}`)
+  yield* Console.log(`swept: ${swept}`)
   yield* Console.log(`from the store: ${visited.length - computed}, computed: ${computed}`)
 })
 
@@ -116,7 +124,8 @@ const SqliteLive = Sqlite.layerConfig({
 
 program.pipe(
   Effect.provide(Files.layer),
-  Effect.provide(Storage.layer()),
+  // The program sweeps by itself.
+  Effect.provide(Storage.layer({ sweep: false })),
   Effect.provide(SqliteLive),
   Effect.catchAll((error) =>
     Effect.zipRight(

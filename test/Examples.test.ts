@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Effect } from "effect"
+import { Effect, Layer, Schema, type Scope } from "effect"
+import { KeyValueStore, Sqlite, Storage, TtlStore } from "effect-kv"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
@@ -40,7 +41,10 @@ const temporaryFolder = Effect.acquireRelease(
 const lines: Readonly<Record<string, string>> = {
   "counter.ts": "4 processes, 250 additions each: 1000",
   "encrypted.ts": "the file shows: p-1 true, Lovelace false, penicillin false",
+  "observability.ts": "prices: hits 1, misses 1, writes 2, expirations 1",
   "prefix.ts": "removed 7 of rome; left: 3 and 13 in all",
+  "sessions.ts": "signed out everywhere: 2 sessions",
+  "testclock.ts": "expired codes are swept: passed",
   "testing.ts": "an invitation works once: passed",
   "transaction.ts": "after the failed order: 3 pears left, 1 orders, 1 journal entries"
 }
@@ -53,6 +57,7 @@ describe("examples", () => {
         names.filter((name) => name.endsWith(".ts")).sort(),
         [
           ...Object.keys(lines),
+          "cli-cache.ts",
           "quickstart.ts"
         ].sort()
       )
@@ -69,8 +74,101 @@ describe("examples", () => {
   }
 })
 
+describe("examples/observability.ts", () => {
+  it.live("prints what is nested, and what failed", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* run("observability.ts")
+      const spans = stdout.replaceAll(/ \(\d+\.\d ms\)$/gm, "")
+      assert.include(
+        spans,
+        [
+          "order: ok",
+          "  transaction: ok",
+          "    transaction: failed, SoldOut",
+          "      modify stock: ok",
+          "    set orders: ok"
+        ].join("\n")
+      )
+    }), 60_000)
+})
+
+describe("examples/sessions.ts", () => {
+  it.live("ends sessions that are idle or too old", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* run("sessions.ts")
+      for (
+        const line of [
+          "busy for 11 hours: laptop",
+          "busy for 12 hours: signed out",
+          "remembered, after 13 more: phone",
+          "the other user, idle for 26 days: signed out",
+          "afterwards: signed out"
+        ]
+      ) assert.include(stdout.split("\n"), line)
+    }), 60_000)
+})
+
+describe("examples/cli-cache.ts", () => {
+  const asked = "asking the inventory\n"
+
+  it.scopedLive("asks once, and again without the cache or when it was cleared", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const hosts = (...args: ReadonlyArray<string>) => run("cli-cache.ts", args, { XDG_CACHE_HOME: folder })
+
+      deepStrictEqual(yield* hosts("web"), { status: 0, stderr: asked, stdout: "web-1\nweb-2\nweb-3\n" })
+      deepStrictEqual(yield* hosts("db"), { status: 0, stderr: "", stdout: "db-1\ndb-2\n" })
+      deepStrictEqual(yield* hosts("--no-cache", "db"), { status: 0, stderr: asked, stdout: "db-1\ndb-2\n" })
+      deepStrictEqual(yield* hosts("--clear"), { status: 0, stderr: "", stdout: "cleared: 1\n" })
+      deepStrictEqual(yield* hosts("db"), { status: 0, stderr: asked, stdout: "db-1\ndb-2\n" })
+    }), 120_000)
+
+  it.scopedLive("works when several start at once", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const hosts = run("cli-cache.ts", ["db"], { XDG_CACHE_HOME: path.join(folder, "new") })
+
+      const outcomes = yield* Effect.all([hosts, hosts, hosts, hosts], { concurrency: "unbounded" })
+      for (const { status, stdout } of outcomes) {
+        deepStrictEqual({ status, stdout }, { status: 0, stdout: "db-1\ndb-2\n" })
+      }
+      assert.include(outcomes.map(({ stderr }) => stderr), asked)
+      assert.strictEqual((yield* hosts).stderr, "")
+    }), 120_000)
+
+  it.scopedLive("works without its cache, and says what is wrong", () =>
+    Effect.gen(function*() {
+      const folder = yield* temporaryFolder
+      const file = path.join(folder, "file")
+      yield* Effect.promise(() => fs.writeFile(file, ""))
+
+      const { status, stderr, stdout } = yield* run("cli-cache.ts", ["db"], { XDG_CACHE_HOME: file })
+      deepStrictEqual({ status, stdout }, { status: 0, stdout: "db-1\ndb-2\n" })
+      assert.include(stderr, "cannot be created")
+      const unknown = yield* run("cli-cache.ts", ["--unknown"])
+      assert.strictEqual(unknown.status, 1)
+      assert.include(unknown.stderr, "Unknown option '--unknown'")
+    }), 120_000)
+})
+
 describe("examples/quickstart.ts", () => {
   const counts = /^from the store: (\d+), computed: (\d+)$/gm
+
+  /** Runs it on a tree, and reads what it counted. */
+  const summaryOf = (tree: string, env: Readonly<Record<string, string>>) =>
+    Effect.gen(function*() {
+      const { status, stderr, stdout } = yield* run("quickstart.ts", [tree], env)
+      assert.strictEqual(status, 0, stderr)
+      const found = Array.from(stdout.matchAll(counts))
+      assert.lengthOf(found, 1, stdout)
+      const numberAfter = (label: string) => Number(stdout.match(new RegExp(`${label}: (\\d+)$`, "m"))?.[1])
+      return {
+        computed: Number(found[0]?.[2]),
+        fromStore: Number(found[0]?.[1]),
+        removed: numberAfter("removed from the store"),
+        swept: numberAfter("^swept")
+      }
+    })
 
   it.scopedLive("keeps facts of a tree, and notices what changed and what went", () =>
     Effect.gen(function*() {
@@ -78,13 +176,7 @@ describe("examples/quickstart.ts", () => {
       const tree = path.join(folder, "tree")
       const file = (name: string) => path.join(tree, name)
       const env = { QUICKSTART_DB: path.join(folder, "a folder of its own", "files.db") }
-      const summary = Effect.gen(function*() {
-        const { status, stderr, stdout } = yield* run("quickstart.ts", [tree], env)
-        assert.strictEqual(status, 0, stderr)
-        const found = Array.from(stdout.matchAll(counts))
-        assert.lengthOf(found, 1, stdout)
-        return { fromStore: Number(found[0]?.[1]), computed: Number(found[0]?.[2]), stdout }
-      })
+      const summary = summaryOf(tree, env)
 
       yield* Effect.promise(async () => {
         for (const name of ["src/nested", "node_modules/x", "dist", ".git"]) {
@@ -98,18 +190,73 @@ describe("examples/quickstart.ts", () => {
           await fs.writeFile(file(name), "not for us")
         }
       })
-      assert.include(yield* summary, { computed: 4, fromStore: 0 })
-      assert.include(yield* summary, { computed: 0, fromStore: 4 })
+      deepStrictEqual(yield* summary, { computed: 4, fromStore: 0, removed: 0, swept: 0 })
+      deepStrictEqual(yield* summary, { computed: 0, fromStore: 4, removed: 0, swept: 0 })
 
       yield* Effect.promise(() => fs.appendFile(file("README.md"), "four\n"))
-      assert.include(yield* summary, { computed: 1, fromStore: 3 })
+      deepStrictEqual(yield* summary, { computed: 1, fromStore: 3, removed: 0, swept: 0 })
 
       yield* Effect.promise(() => fs.rm(file("src/nested/Codec.ts")))
-      const afterRemoval = yield* summary
-      assert.include(afterRemoval, { computed: 0, fromStore: 3 })
-      assert.include(afterRemoval.stdout, "removed from the store: 1")
-      assert.include((yield* summary).stdout, "removed from the store: 0")
+      deepStrictEqual(yield* summary, { computed: 0, fromStore: 3, removed: 1, swept: 0 })
+      deepStrictEqual(yield* summary, { computed: 0, fromStore: 3, removed: 0, swept: 0 })
     }), 120_000)
+
+  const writeTree = (tree: string, names: ReadonlyArray<string>) =>
+    Effect.promise(async () => {
+      await fs.mkdir(tree)
+      for (const name of names) await fs.writeFile(path.join(tree, name), name)
+    })
+
+  it.scopedLive("computes again what has expired, and sweeps what nothing replaces", () => {
+    const attempt = (seconds: number): Effect.Effect<void, never, Scope.Scope> =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const tree = path.join(folder, "tree")
+        const env = { QUICKSTART_DB: path.join(folder, "files.db") }
+        yield* writeTree(tree, ["a", "b", "c", "d", "e"])
+        const first = yield* summaryOf(tree, { ...env, QUICKSTART_TTL: `${seconds} seconds` })
+        deepStrictEqual({ ...first, swept: 0 }, { computed: 5, fromStore: 0, removed: 0, swept: 0 })
+        // A machine so slow that some expired before the end of the run is given more time.
+        if (first.swept > 0) return yield* attempt(seconds * 4)
+
+        yield* Effect.promise(() => Promise.all(["d", "e"].map((name) => fs.rm(path.join(tree, name)))))
+        yield* Effect.sleep(`${seconds} seconds`)
+        deepStrictEqual(yield* summaryOf(tree, env), { computed: 3, fromStore: 0, removed: 0, swept: 2 })
+        deepStrictEqual(yield* summaryOf(tree, env), { computed: 0, fromStore: 3, removed: 0, swept: 0 })
+      })
+    return attempt(1)
+  }, 180_000)
+
+  it.scopedLive(
+    "serves what an older version has written without an expiry, and gives it one",
+    () =>
+      Effect.gen(function*() {
+        const folder = yield* temporaryFolder
+        const tree = path.join(folder, "tree")
+        const filename = path.join(folder, "files.db")
+        const env = { QUICKSTART_DB: filename }
+        yield* writeTree(tree, ["a", "b"])
+        yield* summaryOf(tree, env)
+        const inStorage = Effect.provide(
+          Layer.provide(Storage.layer({ sweep: false }), Sqlite.layer({ filename }))
+        )
+        const ttls = Effect.flatMap(TtlStore.make({ keyspace: "files", value: Schema.Unknown }), (files) =>
+          Effect.flatMap(files.toMap(), (all) =>
+            Effect.forEach(all.keys(), (key) =>
+              Effect.map(files.ttl(key), ({ _tag }) => _tag))))
+
+        // The older version had a KeyValueStore, which knows of no expiry.
+        const older = Effect.gen(function*() {
+          const files = yield* KeyValueStore.make({ keyspace: "files", value: Schema.Unknown })
+          yield* files.setMany(yield* files.toMap())
+          return yield* ttls
+        })
+        deepStrictEqual(yield* inStorage(older), ["Persistent", "Persistent"])
+        deepStrictEqual(yield* summaryOf(tree, env), { computed: 0, fromStore: 2, removed: 0, swept: 0 })
+        deepStrictEqual(yield* inStorage(ttls), ["Remaining", "Remaining"])
+      }),
+    120_000
+  )
 
   it.scopedLive("says what is wrong, and fails", () =>
     Effect.gen(function*() {

@@ -63,7 +63,18 @@ describe("the sweeper of a Storage", () => {
       assert.strictEqual(yield* rows("texts"), 3)
       yield* adjust(1)
       assert.strictEqual(yield* rows("texts"), 0)
-    }).pipe(Effect.provide(sqlite())))
+    }).pipe(Effect.provide(sqlite({}))))
+
+  // A month of it would be 43,200 sweeps.
+  it.effect("does not run on the clock of a test unless it is asked for", () =>
+    Effect.gen(function*() {
+      yield* fill(3, 1)
+      yield* adjust(30 * 24 * 3_600_000)
+      assert.strictEqual(yield* rows("texts"), 3)
+      yield* Layer.build(TtlStore.sweeper({ interval: "10 days" }))
+      yield* adjust(30 * 24 * 3_600_000)
+      assert.strictEqual(yield* rows("texts"), 0)
+    }).pipe(Effect.scoped, Effect.provide(sqlite())))
 
   it.effect("does not run where it is turned off", () =>
     Effect.gen(function*() {
@@ -152,7 +163,9 @@ describe("the sweeper of a Storage", () => {
       assert.strictEqual(yield* keyspace.removeExpired({ limit: 1 }), 1)
       yield* adjust(1)
       assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
-    }).pipe(Effect.provide(Layer.provideMerge(Texts.layer, Storage.layerMemory))))
+    }).pipe(
+      Effect.provide(Layer.provideMerge(Layer.merge(Texts.layer, TtlStore.sweeper({})), Storage.layerMemory))
+    ))
 })
 
 describe("TtlStore.sweeper", () => {

@@ -188,9 +188,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
             writes = false
             const answer = f(entry)
             const change = answer[1]
-            // What is not there cannot be removed.
-            if (change._tag === "Remove" && Option.isNone(entry)) return [answer[0], keep]
-            writes = change._tag !== "Keep"
+            writes = change._tag === "Put" || (change._tag === "Remove" && Option.isSome(entry))
             if (change._tag !== "Put") return answer
             const issue = entryIssue(change.value, change.expiresAt)
             if (issue === undefined) return [answer[0], { ...change, expiresAt: toExpiry(change.expiresAt) }]
