@@ -176,7 +176,7 @@ export interface Keyspace<K extends string | Uint8Array = string> {
 export interface SweepOptions {
   /** The pause before the first sweep and between two; 1 minute. It is 1 millisecond or more. */
   readonly interval?: Duration.DurationInput | undefined
-  /** How many entries one slice removes at most; 200. A slice that takes long makes the next one smaller. */
+  /** How many entries one slice removes at most; 100. A slice that takes long makes the next one smaller. */
   readonly batchSize?: number | undefined
 }
 

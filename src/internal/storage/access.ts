@@ -15,14 +15,15 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import { type Call, traced } from "./call.js"
-import { canWait, clockOf, isTraced, isTurnDue, nextTurn, realMillis, waitFor } from "./compat.js"
+import { canWait, clockOf, dueTurn, isTraced, isTurnDue, realMillis, waitFor } from "./compat.js"
 import { closedFault, Fault } from "./fault.js"
 import { Gate, hold, type Restore, type Settle, type Wait } from "./gate.js"
-import { labelsOf, metrics, record } from "./metrics.js"
+import { metrics, record } from "./metrics.js"
 import { makeTag } from "./transactions.js"
 
 /**
@@ -102,9 +103,8 @@ export type Body<C, X, B> = (connection: C, clock: Clock.Clock) => Effect.Effect
 
 /** What an operation has to know of the fiber that runs it. */
 interface Here<C> {
-  readonly canWait: boolean
   readonly clock: Clock.Clock
-  readonly fiber: number
+  readonly fiber: Fiber.RuntimeFiber<unknown, unknown>
   /** The transaction the fiber is in. */
   readonly level: Level<C> | undefined
   readonly restore: Restore
@@ -157,7 +157,7 @@ export class Access<C, X> {
   private flushing = false
   private readonly onIdle: Array<() => void> = []
   /** The fiber that wrote in this turn of the event loop. */
-  private writer: number | undefined
+  private writer: Fiber.RuntimeFiber<unknown, unknown> | undefined
 
   private readonly lockMillis: number
 
@@ -253,15 +253,14 @@ export class Access<C, X> {
     return Effect.uninterruptibleMask((restore) =>
       Effect.withFiberRuntime<A, E, R>((fiber) => {
         const at: Here<C> = {
-          canWait: canWait(fiber),
           clock: clockOf(fiber),
-          fiber: fiber.id().id,
+          fiber,
           level: this.levelOf(fiber.currentContext),
           restore,
           since: undefined,
           waited: undefined
         }
-        const self = at.canWait && isTurnDue() ? Effect.flatMap(restore(nextTurn), () => use(at)) : use(at)
+        const self = isTurnDue() && canWait(fiber) ? Effect.flatMap(restore(dueTurn), () => use(at)) : use(at)
         return method !== undefined && isTraced(fiber) ? traced(self, { keyspace, method }, this.engine.system) : self
       })
     )
@@ -303,11 +302,11 @@ export class Access<C, X> {
       return body(connection, clock)
     }
     const failed = (fault: Fault) => {
-      if (at.since !== undefined) record(metrics.lockWait, labelsOf(keyspace), at.waited ?? realMillis() - at.since)
+      if (at.since !== undefined) record(metrics.lockWait, keyspace, at.waited ?? realMillis() - at.since)
       return Effect.fail(fail(fault))
     }
     const succeeded = (value: B) => {
-      if (at.waited !== undefined) record(metrics.lockWait, labelsOf(keyspace), at.waited)
+      if (at.waited !== undefined) record(metrics.lockWait, keyspace, at.waited)
       return done(value)
     }
     const wait = (): Wait<E> => ({
@@ -482,8 +481,8 @@ export class Access<C, X> {
    * A fiber that is alone in writing during this turn of the event loop writes at once. Others of the same turn, and
    * whoever comes while those are being written, share a transaction.
    */
-  private isQueued({ canWait, fiber, level }: Here<C>): boolean {
-    if (!this.engine.coalesce || level !== undefined || !canWait) return false
+  private isQueued({ fiber, level }: Here<C>): boolean {
+    if (!this.engine.coalesce || level !== undefined || !canWait(fiber)) return false
     if (this.flushing) return true
     if (this.writer === undefined) {
       this.writer = fiber

@@ -52,8 +52,10 @@ export const canWait = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
 /** How long operations may go on before the event loop gets its turn, in milliseconds. */
 const longestHold = 5
 
-/** Since when the event loop has not turned: `realMillis` of the first operation that may be what holds it. */
+/** Since when the event loop has not turned, as far as operations hold it. */
 let held: number | undefined
+let turn: NodeJS.Immediate | undefined
+const onTurn: Array<() => void> = []
 
 /**
  * Whether operations, which take their time in one piece each, have kept the event loop waiting. Effect lets other
@@ -62,14 +64,27 @@ let held: number | undefined
  * @internal
  */
 export const isTurnDue = (): boolean => {
-  const now = realMillis()
-  if (held !== undefined) return now - held > longestHold
+  // The other clocks cost ten times as much, at every operation. This one may be set, so a step back is a turn due.
+  // @effect-diagnostics-next-line globalDate:off
+  const now = Date.now()
+  if (held !== undefined) return now - held > longestHold || now < held
   held = now
-  setImmediate(() => {
+  turn = setImmediate(() => {
     held = undefined
+    for (const resume of onTurn.splice(0)) resume()
   }).unref()
   return false
 }
+
+/**
+ * Waits for the turn that is due. All who do go on together, so that writes of one turn stay writes of one turn.
+ *
+ * @internal
+ */
+export const dueTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
+  turn?.ref()
+  onTurn.push(() => resume(Effect.void))
+})
 
 /**
  * The same for work that must not keep the process alive.

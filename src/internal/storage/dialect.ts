@@ -80,6 +80,8 @@ export interface Dialect {
   readonly hasTable: (name: string) => Query
   /** Gives some of the free room back to the file system; tells how many pages are still free. */
   readonly reclaim: (connection: Connection) => Effect.Effect<number, SqlError>
+  /** Brings what was written to its place now, a little of it, and not when a later write finds that it is much. */
+  readonly settle: (connection: Connection) => Effect.Effect<unknown, SqlError>
   /** Schema changes of the catalog, oldest first. They are never edited, only added to. */
   readonly migrations: ReadonlyArray<ReadonlyArray<string>>
   readonly textTable: (name: string) => Table<string>

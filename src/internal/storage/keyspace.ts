@@ -12,7 +12,7 @@ import type { Change, Entry, Keyspace, Range, Stat, Value } from "../../Storage.
 import { InvalidKey, StorageError } from "../../StorageError.js"
 import { type Call, callOf } from "./call.js"
 import type { KeyKind } from "./keys.js"
-import { add, labelsOf, metrics } from "./metrics.js"
+import { counterOf } from "./metrics.js"
 import { beyond, type Bounds, toBounds, toLimit } from "./range.js"
 
 /**
@@ -69,19 +69,23 @@ export const makeKeyspace = <K extends string | Uint8Array>(
 ): Keyspace<K> => {
   const at = (method: string, key?: K): Call<StorageError> => callOf(method, name, key)
 
-  const labels = labelsOf(name)
+  const hits = counterOf("hits", name)
+  const misses = counterOf("misses", name)
+  const writes = counterOf("writes", name)
+  const expirations = counterOf("expirations", name)
   const countRead = <A>(entry: Option.Option<A>): Option.Option<A> => {
-    add(Option.isSome(entry) ? metrics.hits : metrics.misses, labels, 1)
+    if (Option.isSome(entry)) hits(1)
+    else misses(1)
     return entry
   }
-  const countWrite = (): void => add(metrics.writes, labels, 1)
+  const countWrite = (): void => writes(1)
   /** Counts what was written, as far as the answer tells. */
   const writing = <A>(
     self: Effect.Effect<A, StorageError>,
     count: (answer: A) => number
   ): Effect.Effect<A, StorageError> =>
     Effect.map(self, (answer) => {
-      add(metrics.writes, labels, count(answer))
+      writes(count(answer))
       return answer
     })
 
@@ -181,14 +185,14 @@ export const makeKeyspace = <K extends string | Uint8Array>(
     modify: <A>(key: K, f: (entry: Option.Option<Entry<K>>) => readonly [A, Change]) =>
       withKey(key, (key) => {
         let rejected: StorageError | undefined
-        let writes = false
+        let written = false
         return Effect.flatMap(
           driver.modify(key, (entry) => {
             rejected = undefined
-            writes = false
+            written = false
             const answer = f(entry)
             const change = answer[1]
-            writes = change._tag === "Put" || (change._tag === "Remove" && Option.isSome(entry))
+            written = change._tag === "Put" || (change._tag === "Remove" && Option.isSome(entry))
             if (change._tag !== "Put") return answer
             const issue = entryIssue(change.value, change.expiresAt)
             if (issue === undefined) return [answer[0], { ...change, expiresAt: toExpiry(change.expiresAt) }]
@@ -197,7 +201,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
           }, at("modify", key)),
           (answer): Effect.Effect<A, StorageError> => {
             if (rejected !== undefined) return Effect.fail(rejected)
-            if (writes) countWrite()
+            if (written) countWrite()
             return Effect.succeed(answer)
           }
         )
@@ -223,7 +227,7 @@ export const makeKeyspace = <K extends string | Uint8Array>(
     clear: (range) => withRange(unlimited(range), (bounds) => writing(driver.clear(bounds, at("clear")), Number)),
     removeExpired: ({ limit }) =>
       Effect.map(driver.removeExpired(toLimit(limit), at("removeExpired")), (removed) => {
-        add(metrics.expirations, labels, removed)
+        expirations(removed)
         return removed
       })
   }

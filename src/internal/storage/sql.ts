@@ -9,6 +9,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"
@@ -30,6 +31,9 @@ type Sql = Access<Connection, SqlError>
 /** How many keys one statement reads or deletes, and how many rows one slice of `clear` takes. */
 const slice = 10_000
 const clearSlice = 1000
+
+/** After how many rows that were swept the database is to settle: before it would by itself. */
+const settleEvery = 100
 
 const execute = (connection: Connection, [text, params]: Query) => connection.execute(text, params, undefined)
 
@@ -83,6 +87,17 @@ const makeDriver = <K extends string | Uint8Array>(
     }
   }
   const now = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()
+
+  let unsettled = 0
+  /** In a turn of its own; not in a transaction, where it cannot be done. */
+  const settle = Effect.flatMap(access.level, (level) => {
+    if (level !== undefined) return Effect.void
+    unsettled = 0
+    return Effect.zipRight(
+      nextTurn,
+      Effect.ignore(access.run(dialect.settle, () => undefined, { fail: identity<Fault> }))
+    )
+  })
 
   return {
     get: (key, done, call) => {
@@ -200,10 +215,16 @@ const makeDriver = <K extends string | Uint8Array>(
         call
       ),
     removeExpired: (limit, call) =>
-      access.write(
-        (connection, clock) => execute(connection, queries.removeExpired(now(clock), limit)),
-        (rows) => rows.length,
-        call
+      Effect.tap(
+        access.write(
+          (connection, clock) => execute(connection, queries.removeExpired(now(clock), limit)),
+          (rows) => rows.length,
+          call
+        ),
+        (removed) => {
+          unsettled += removed
+          return unsettled < settleEvery ? Effect.void : settle
+        }
       )
   }
 }

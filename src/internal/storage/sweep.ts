@@ -13,21 +13,21 @@ import type { StorageError } from "../../StorageError.js"
 import { idleTurn, nextTurn, realMillis, sleepingIdly } from "./compat.js"
 import { durationSetting } from "./duration.js"
 import { failing } from "./fault.js"
-import { labelsOf, metrics, record } from "./metrics.js"
+import { metrics, record } from "./metrics.js"
 import { toLimit } from "./range.js"
 import { outsideTransactions } from "./transactions.js"
 
 type AnyKeyspace = Keyspace | Keyspace<Uint8Array>
 
 /** A slice is to take no more than about so many milliseconds, during which nothing else runs. */
-const longestSlice = 4
+const longestSlice = 6
 const firstSlice = 16
 
 /** Slices grow while they are quick, and shrink when they are not: large values take longer to remove. */
 const nextSlice = (limit: number, batchSize: number, millis: number): number =>
   millis > longestSlice ? Math.max(1, limit >> 1) : millis < longestSlice / 2 ? Math.min(batchSize, limit * 2) : limit
 
-const toBatchSize = ({ batchSize = 200 }: SweepOptions): number => Math.max(1, toLimit(batchSize))
+const toBatchSize = ({ batchSize = 100 }: SweepOptions): number => Math.max(1, toLimit(batchSize))
 
 const sweeping = (
   keyspace: AnyKeyspace,
@@ -46,7 +46,7 @@ const sweeping = (
   return Effect.suspend(() => {
     const start = realMillis()
     return Effect.map(slice(Math.min(most, firstSlice), 0), (removed) => {
-      record(metrics.sweepDuration, labelsOf(keyspace.name), realMillis() - start)
+      record(metrics.sweepDuration, keyspace.name, realMillis() - start)
       return removed
     })
   })
