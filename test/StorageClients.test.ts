@@ -151,39 +151,6 @@ describe("rule 8: tables of another version", () => {
     }).pipe(Effect.scoped))
 })
 
-describe("the sweeper", () => {
-  /** Enough turns of the event loop for all slices of one sweep. */
-  const turns = Effect.promise(async () => {
-    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
-  })
-
-  for (
-    const [name, layer] of [
-      ["SQLite", Layer.provide(Storage.layer(), Sqlite.layer({ filename: ":memory:" }))],
-      ["memory", Storage.layerMemory]
-    ] as const
-  ) {
-    it.effect(`removes expired entries every minute, on ${name}`, () =>
-      Effect.gen(function*() {
-        const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("test"))
-        yield* keyspace.setMany(
-          Array.from({ length: 450 }, (_, i) => ({ expiresAt: 1000, key: `k${i}`, value: "v" }))
-        )
-        yield* keyspace.set("stays", "v")
-        yield* TestClock.adjust("59 seconds")
-        assert.strictEqual(yield* keyspace.removeExpired({ limit: 1 }), 1)
-        yield* TestClock.adjust("2 seconds")
-        yield* turns
-        assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
-        yield* keyspace.set("again", "v", 70_000)
-        yield* TestClock.adjust("70 seconds")
-        yield* turns
-        assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
-        assert.strictEqual((yield* keyspace.stat()).entries, 1)
-      }).pipe(Effect.provide(layer)))
-  }
-})
-
 describe("maintenance.compact", () => {
   it.effect("gives free room back to the file system, and ends where the database keeps it", () =>
     Effect.gen(function*() {

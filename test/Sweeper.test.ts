@@ -4,6 +4,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Context, Effect, Exit, Layer, Logger, Option, Scope, TestClock } from "effect"
 import { Codec, Sqlite, Storage, TtlStore } from "effect-kv"
+import { createHash } from "node:crypto"
 import { tempFile } from "./support.js"
 
 /** Enough turns of the event loop for all slices of one sweep. */
@@ -153,6 +154,82 @@ describe("the sweeper of a Storage", () => {
       yield* Scope.close(scope, Exit.void)
       yield* adjust(10_000)
       assert.strictEqual(yield* Effect.provide(rows("texts"), client), 3)
+    }).pipe(Effect.scoped))
+
+  it.effect("finds what was prolonged, shortened, and made to last", () =>
+    Effect.gen(function*() {
+      const texts = yield* Texts
+      // Prolonged again and again, as sessions are.
+      yield* fill(500, 5_000)
+      yield* texts.setMany([["shortened", "v"], ["lasting", "v"]], { timeToLive: "1 hour" })
+      yield* texts.expire("shortened", 25_001)
+      yield* texts.persist("lasting")
+      for (let i = 0; i < 5; i++) {
+        yield* adjust(4_000)
+        for (let k = 0; k < 500; k++) yield* texts.touch(`k${k}`, 5_000)
+      }
+      // At 20 s all were looked at, and live.
+      assert.strictEqual(yield* rows("texts"), 502)
+      yield* adjust(4_999)
+      assert.strictEqual(yield* rows("texts"), 502)
+      yield* adjust(15_001)
+      // Long after 25 s those have expired that were not made to last.
+      assert.strictEqual(yield* rows("texts"), 1)
+      assert.isTrue(yield* texts.has("lasting"))
+      yield* texts.expire("lasting", 1)
+      yield* adjust(10_000)
+      assert.strictEqual(yield* rows("texts"), 0)
+      // What expires, made to last by a plain set, and the other way round.
+      yield* fill(3, 1)
+      yield* texts.set("k0", "v", { timeToLive: Infinity })
+      yield* adjust(10_000)
+      assert.strictEqual(yield* rows("texts"), 1)
+      yield* texts.set("k0", "v", { timeToLive: 1 })
+      yield* adjust(10_000)
+      assert.strictEqual(yield* rows("texts"), 0)
+    }).pipe(Effect.provide(sqlite({ interval: "10 seconds" }))))
+
+  it.effect("sweeps what was written by the layout before", () =>
+    Effect.gen(function*() {
+      const filename = yield* tempFile
+      const client = Sqlite.layer({ filename })
+      // Version 1, with a text keyspace and one of bytes.
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`CREATE TABLE kv_migrations (version INTEGER NOT NULL PRIMARY KEY)`
+        yield* sql`CREATE TABLE kv_catalog (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, keys TEXT NOT NULL) STRICT`
+        yield* sql`INSERT INTO kv_migrations (version) VALUES (1)`
+        for (const [id, name, keys, type] of [[1, "texts", "text", "TEXT"], [2, "a/b", "bytes", "BLOB"]] as const) {
+          yield* sql`INSERT INTO kv_catalog (id, name, keys) VALUES (${id}, ${JSON.stringify(name)}, ${keys})`
+          const hash = createHash("sha256").update(JSON.stringify(name)).digest("hex").slice(0, 8)
+          const table = sql(`kv_${id}_${hash}_${name.replace("/", "_")}`)
+          yield* sql`CREATE TABLE ${table} (key ${
+            sql.literal(type)
+          } NOT NULL PRIMARY KEY, expires_at INTEGER, value ANY NOT NULL) STRICT`
+          yield* sql`CREATE INDEX ${
+            sql(`kv_${id}_${hash}_${name.replace("/", "_")}_expiry`)
+          } ON ${table} (expires_at, key) WHERE expires_at IS NOT NULL`
+          const key = (text: string) => keys === "text" ? text : new TextEncoder().encode(text)
+          yield* sql`INSERT INTO ${table} VALUES (${key("old")}, 5000, 'v')`
+          yield* sql`INSERT INTO ${table} VALUES (${key("stays")}, NULL, 'v')`
+        }
+      }).pipe(Effect.provide(client))
+      yield* Effect.gen(function*() {
+        const texts = yield* Texts
+        assert.isTrue(yield* texts.has("old"))
+        yield* texts.set("new", "v", { timeToLive: 1 })
+        const storage = yield* Storage.Storage
+        const bytes = yield* storage.keyspace("a/b", { keys: "bytes" })
+        deepStrictEqual(yield* bytes.stat(), { bytes: 10, entries: 2 })
+        yield* adjust(10_000)
+        assert.strictEqual(yield* rows("texts"), 1)
+        assert.strictEqual(yield* rows("a_b"), 1)
+      }).pipe(
+        Effect.provide(Texts.layer.pipe(
+          Layer.provideMerge(Storage.layer({ sweep: { interval: "10 seconds" } })),
+          Layer.provideMerge(client)
+        ))
+      )
     }).pipe(Effect.scoped))
 
   it.effect("in memory", () =>

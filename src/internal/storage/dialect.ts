@@ -17,6 +17,10 @@ export type Query = readonly [text: string, params: ReadonlyArray<unknown>]
 /**
  * The statements of one keyspace. `now` is milliseconds since the epoch, and rows with `expires_at <= now` are absent.
  *
+ * The sweeper finds rows by an index on `sweep_at`, the time to look at them: never later than `expires_at`, and often
+ * earlier. So what prolongs a life, as most writes of a store with a time to live do, leaves the index alone, which costs
+ * more to change than the row. The sweeper puts `sweep_at` right when it comes by.
+ *
  * @internal
  */
 export interface Queries<K> {
@@ -26,7 +30,10 @@ export interface Queries<K> {
   readonly head: (key: K, now: number) => Query
   /** Rows: `position` in `keys`, `value`, `expires_at`. */
   readonly getMany: (keys: ReadonlyArray<K>, now: number) => Query
+  /** For an entry that expires: rows, one if it was written; none if `sweep_at` would be too late. */
   readonly set: (entry: Entry<K>) => Query
+  /** As `set`, with `sweep_at`. */
+  readonly setAnew: (entry: Entry<K>) => Query
   readonly setMany: (entries: ReadonlyArray<Entry<K>>) => ReadonlyArray<Query>
   /** Rows: `expires_at` of what was deleted, expired or not. */
   readonly remove: (key: K) => Query
@@ -43,8 +50,10 @@ export interface Queries<K> {
   readonly clear: (bounds: Bounds<K>) => Query
   /** Deletes every row. */
   readonly truncate: Query
-  /** Rows: one for each that went. */
+  /** Of the first rows that are to be looked at, deletes those that have expired. Rows: one for each. */
   readonly removeExpired: (now: number, limit: number) => Query
+  /** Of the first rows that are to be looked at, has those that live be looked at when they expire. Rows: one for each. */
+  readonly postpone: (now: number, limit: number) => Query
 }
 
 /** @internal */
@@ -82,8 +91,8 @@ export interface Dialect {
   readonly reclaim: (connection: Connection) => Effect.Effect<number, SqlError>
   /** Brings what was written to its place now, a little of it, and not when a later write finds that it is much. */
   readonly settle: (connection: Connection) => Effect.Effect<unknown, SqlError>
-  /** Schema changes of the catalog, oldest first. They are never edited, only added to. */
-  readonly migrations: ReadonlyArray<ReadonlyArray<string>>
+  /** Schema changes of the catalog and of the tables in it, oldest first. They are never edited, only added to. */
+  readonly migrations: ReadonlyArray<(tables: ReadonlyArray<string>) => ReadonlyArray<string>>
   readonly textTable: (name: string) => Table<string>
   readonly bytesTable: (name: string) => Table<Uint8Array>
   readonly toValue: (value: unknown) => Value

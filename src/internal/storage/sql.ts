@@ -76,6 +76,15 @@ const makeDriver = <K extends string | Uint8Array>(
       ? Option.none()
       : Option.some({ expiresAt: toExpiry(row.expires_at), key: kind.copy(key), value: dialect.toValue(row.value) })
   }
+  const put = (connection: Connection, entry: Entry<K>) => {
+    const written = execute(connection, queries.set(entry))
+    return entry.expiresAt === undefined
+      ? written
+      : Effect.flatMap(
+        written,
+        (rows) => rows.length > 0 ? Effect.succeed(rows) : execute(connection, queries.setAnew(entry))
+      )
+  }
   const change = (connection: Connection, key: K, change: Change) => {
     switch (change._tag) {
       case "Keep":
@@ -83,7 +92,7 @@ const makeDriver = <K extends string | Uint8Array>(
       case "Remove":
         return execute(connection, queries.remove(key))
       case "Put":
-        return execute(connection, queries.set({ expiresAt: change.expiresAt, key, value: change.value }))
+        return put(connection, { expiresAt: change.expiresAt, key, value: change.value })
     }
   }
   const now = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()
@@ -136,7 +145,7 @@ const makeDriver = <K extends string | Uint8Array>(
         (parts) =>
           parts.length === 1 && parts[0] !== undefined ? parts[0] : parts.flat()
       ),
-    set: (entry, done, call) => access.write((connection) => execute(connection, queries.set(entry)), done, call),
+    set: (entry, done, call) => access.write((connection) => put(connection, entry), done, call),
     setMany: (entries, call) =>
       access.atomic((connection) => executeAll(connection, queries.setMany(entries)), () => undefined, call),
     modify: (key, f, call) =>
@@ -214,18 +223,27 @@ const makeDriver = <K extends string | Uint8Array>(
         (count) => count,
         call
       ),
-    removeExpired: (limit, call) =>
-      Effect.tap(
+    removeExpired: (limit, call) => {
+      const count = (query: (now: number) => Query) =>
         access.write(
-          (connection, clock) => execute(connection, queries.removeExpired(now(clock), limit)),
+          (connection, clock) => execute(connection, query(now(clock))),
           (rows) => rows.length,
           call
-        ),
-        (removed) => {
+        )
+      /** Looks at rows until so many were removed, or there are none to look at. */
+      const loop = (before: number): Effect.Effect<number, StorageError> => {
+        const left = limit - before
+        return Effect.flatMap(count((now) => queries.removeExpired(now, left)), (removed) => {
           unsettled += removed
-          return unsettled < settleEvery ? Effect.void : settle
-        }
-      )
+          const total = before + removed
+          return removed === left ? Effect.succeed(total) : Effect.flatMap(
+            count((now) => queries.postpone(now, left - removed)),
+            (postponed) => removed + postponed < left ? Effect.succeed(total) : Effect.zipRight(nextTurn, loop(total))
+          )
+        })
+      }
+      return Effect.tap(loop(0), () => unsettled < settleEvery ? Effect.void : settle)
+    }
   }
 }
 
@@ -262,8 +280,10 @@ const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageErro
       if (version === 0) {
         yield* ddl(connection, `CREATE TABLE ${migrationsTable} (version INTEGER NOT NULL PRIMARY KEY)`)
       }
+      const catalog = version === 0 ? [] : yield* execute(connection, ["SELECT id, name FROM kv_catalog", []])
+      const tables = catalog.map(({ id, name }) => tableName(Number(id), JSON.parse(String(name))))
       for (let next = version; next < dialect.migrations.length; next++) {
-        for (const text of dialect.migrations[next] ?? []) yield* ddl(connection, text)
+        for (const text of dialect.migrations[next]?.(tables) ?? []) yield* ddl(connection, text)
         yield* ddl(connection, `INSERT INTO ${migrationsTable} (version) VALUES (${next + 1})`)
       }
     })

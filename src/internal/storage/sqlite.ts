@@ -1,8 +1,8 @@
 /**
  * SQLite's dialect.
  *
- * Tables are rowid tables with a text or blob key, STRICT so that a number cannot slip in, and with the expiry before
- * the value so that reading it never touches overflow pages. Parameters are anonymous (`?`): the driver binds by
+ * Tables are rowid tables with a text or blob key, STRICT so that a number cannot slip in, and with the times before
+ * the value so that reading them never touches overflow pages. Parameters are anonymous (`?`): the driver binds by
  * position only.
  *
  * @internal
@@ -49,16 +49,20 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
   const head = `SELECT expires_at FROM ${table} WHERE key = ? AND ${live}`
   const getMany = `SELECT list.key AS position, entry.value, expires_at FROM json_each(?) AS list ` +
     `CROSS JOIN ${table} AS entry ON entry.key = ${one} WHERE ${live}`
-  const insert = new Map(insertSizes.map((size) => [
-    size,
-    `INSERT INTO ${table} (key, expires_at, value) VALUES ${Array(size).fill("(?, ?, ?)").join(", ")} ` +
-    `ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, value = excluded.value`
-  ]))
-  const set = insert.get(1) ?? ""
+  const insert = (size: number, columns: string, row: string): string =>
+    `INSERT INTO ${table} (${columns}) VALUES ${Array(size).fill(row).join(", ")} ` +
+    "ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, value = excluded.value"
+  const lasting = new Map(insertSizes.map((size) => [size, insert(size, "key, value", "(?, ?)")]))
+  const expiring = (size: number) => insert(size, "key, expires_at, sweep_at, value", "(?, ?, ?, ?)")
+  const anew = new Map(insertSizes.map((size) => [size, `${expiring(size)}, sweep_at = excluded.sweep_at`]))
+  const set = `${expiring(1)} WHERE ${table}.sweep_at <= excluded.expires_at RETURNING 1 AS written`
   const remove = `DELETE FROM ${table} WHERE key = ? RETURNING expires_at`
   const removeMany = `DELETE FROM ${table} WHERE key IN (SELECT ${one} FROM json_each(?) AS list) RETURNING expires_at`
-  const removeExpired = `DELETE FROM ${table} WHERE key IN (` +
-    `SELECT key FROM ${table} WHERE expires_at <= ? ORDER BY expires_at LIMIT ?) RETURNING 1 AS gone`
+  const due = `SELECT rowid AS id, expires_at FROM ${table} WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?`
+  const removeExpired = `DELETE FROM ${table} WHERE rowid IN (SELECT id FROM (${due}) WHERE expires_at <= ?) ` +
+    "RETURNING 1 AS gone"
+  const postpone = `UPDATE ${table} SET sweep_at = expires_at WHERE rowid IN (` +
+    `SELECT id FROM (${due}) WHERE expires_at IS NULL OR expires_at > ?) RETURNING 1 AS postponed`
   return {
     clear: (bounds) => [
       `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} ${where(bounds)} LIMIT ?) RETURNING expires_at`,
@@ -76,15 +80,23 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
       [...boundParams(bounds), now, limitParam(bounds.limit)]
     ],
     remove: (key) => [remove, [key]],
-    removeExpired: (now, limit) => [removeExpired, [now, limitParam(limit)]],
+    postpone: (now, limit) => [postpone, [now, limitParam(limit), now]],
+    removeExpired: (now, limit) => [removeExpired, [now, limitParam(limit), now]],
     removeMany: (keys) => [removeMany, [toJson(keys)]],
-    set: ({ expiresAt, key, value }) => [set, [key, expiresAt ?? null, value]],
+    set: ({ expiresAt, key, value }) =>
+      expiresAt === undefined
+        ? [lasting.get(1) ?? "", [key, value]]
+        : [set, [key, expiresAt, expiresAt, value]],
+    setAnew: (entry) => [anew.get(1) ?? "", row(entry)],
     setMany: (entries) => {
+      const expires = entries.some(({ expiresAt }) => expiresAt !== undefined)
       const queries: Array<Query> = []
       let at = 0
       for (const size of insertSizes) {
-        const text = insert.get(size) ?? ""
-        for (; at + size <= entries.length; at += size) queries.push([text, rows(entries, at, size)])
+        const text = (expires ? anew : lasting).get(size) ?? ""
+        for (; at + size <= entries.length; at += size) {
+          queries.push([text, entries.slice(at, at + size).flatMap(expires ? row : lastingRow)])
+        }
       }
       return queries
     },
@@ -102,16 +114,15 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
   }
 }
 
-const rows = <K>(entries: ReadonlyArray<Entry<K>>, from: number, count: number): Array<unknown> => {
-  const params = new Array<unknown>(count * 3)
-  for (let i = 0; i < count; i++) {
-    const entry = entries[from + i]
-    params[i * 3] = entry?.key
-    params[i * 3 + 1] = entry?.expiresAt ?? null
-    params[i * 3 + 2] = entry?.value
-  }
-  return params
+const row = <K>({ expiresAt, key, value }: Entry<K>): Array<unknown> => {
+  const time = expiresAt ?? null
+  return [key, time, time, value]
 }
+
+const lastingRow = <K>({ key, value }: Entry<K>): Array<unknown> => [key, value]
+
+const sweepIndex = (table: string): string =>
+  `CREATE INDEX ${table}_sweep ON ${table} (sweep_at) WHERE sweep_at IS NOT NULL`
 
 const makeTable = <K>(
   table: string,
@@ -120,21 +131,28 @@ const makeTable = <K>(
   example: K
 ): Table<K> => ({
   create: [
-    `CREATE TABLE ${table} (key ${keyType} NOT NULL PRIMARY KEY, expires_at INTEGER, value ANY NOT NULL) STRICT`,
-    `CREATE INDEX ${table}_expiry ON ${table} (expires_at, key) WHERE expires_at IS NOT NULL`
+    `CREATE TABLE ${table} (` +
+    `key ${keyType} NOT NULL PRIMARY KEY, expires_at INTEGER, sweep_at INTEGER, value ANY NOT NULL) STRICT`,
+    sweepIndex(table)
   ],
   queries,
   prepare: (connection) => {
-    const entry: Entry<K> = { expiresAt: undefined, key: example, value: "" }
+    const lasting: Entry<K> = { expiresAt: undefined, key: example, value: "" }
+    const expiring: Entry<K> = { ...lasting, expiresAt: 0 }
     const texts = [
       queries.get(example, 0),
       queries.head(example, 0),
       queries.getMany([], 0),
-      queries.set(entry),
-      ...insertSizes.flatMap((size) => queries.setMany(Array<Entry<K>>(size).fill(entry))),
+      queries.set(lasting),
+      queries.set(expiring),
+      queries.setAnew(expiring),
+      ...[lasting, expiring].flatMap((entry) =>
+        insertSizes.flatMap((size) => queries.setMany(Array<Entry<K>>(size).fill(entry)))
+      ),
       queries.remove(example),
       queries.removeMany([]),
-      queries.removeExpired(0, 0)
+      queries.removeExpired(0, 0),
+      queries.postpone(0, 0)
     ].map(([text]) => text)
     // Loads the schema, so that compiling needs no lock any more.
     const load = compiling(connection).execute(`SELECT 1 FROM ${table} LIMIT 1`, [], undefined)
@@ -219,9 +237,18 @@ export const sqlite: Dialect = {
       onFailure: () => Effect.succeed(true),
       onSuccess: () => Effect.as(Effect.ignore(compiling(connection).execute("ROLLBACK", [], undefined)), false)
     }),
-  migrations: [[
-    "CREATE TABLE kv_catalog (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, keys TEXT NOT NULL) STRICT"
-  ]],
+  migrations: [
+    () => [
+      "CREATE TABLE kv_catalog (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, keys TEXT NOT NULL) STRICT"
+    ],
+    (tables) =>
+      tables.flatMap((table) => [
+        `ALTER TABLE ${table} ADD COLUMN sweep_at INTEGER`,
+        `UPDATE ${table} SET sweep_at = expires_at WHERE expires_at IS NOT NULL`,
+        `DROP INDEX ${table}_expiry`,
+        sweepIndex(table)
+      ])
+  ],
   recompiling,
   // One run frees one page, and none where auto_vacuum is off.
   reclaim: (connection) => {
