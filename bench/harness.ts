@@ -22,14 +22,14 @@ const table = (lines: ReadonlyArray<ReadonlyArray<string>>): void => {
   }
 }
 
-/** Ours against the raw driver. */
+/** Ours against the raw driver, or against something else of ours. */
 export interface Row {
   readonly name: string
-  /** The ratio to the raw driver that is aimed for; a row without one only watches. */
+  /** The ratio that is aimed for; a row without one only watches. */
   readonly target?: number
   /** How many operations one run does. */
   readonly operations: number
-  readonly raw: () => void
+  readonly raw: (() => void) | Effect.Effect<unknown, unknown>
   readonly ours: Effect.Effect<unknown, unknown>
   readonly rounds?: number
 }
@@ -46,16 +46,14 @@ export const measure = (row: Row): Effect.Effect<Result> =>
   Effect.gen(function*() {
     const raw: Array<number> = []
     const ours: Array<number> = []
-    const timeRaw = Effect.sync(() => {
-      const start = process.hrtime.bigint()
-      row.raw()
-      return microseconds(start)
-    })
-    const timeOurs = Effect.gen(function*() {
-      const start = process.hrtime.bigint()
-      yield* Effect.orDie(row.ours)
-      return microseconds(start)
-    })
+    const time = (work: Effect.Effect<unknown, unknown>) =>
+      Effect.gen(function*() {
+        const start = process.hrtime.bigint()
+        yield* Effect.orDie(work)
+        return microseconds(start)
+      })
+    const timeRaw = time(Effect.isEffect(row.raw) ? row.raw : Effect.sync(row.raw))
+    const timeOurs = time(row.ours)
     const rounds = row.rounds ?? 11
     for (let round = -2; round < rounds; round++) {
       const [a, b] = round % 2 === 0
@@ -75,9 +73,9 @@ export const measure = (row: Row): Effect.Effect<Result> =>
     }
   })
 
-export const printAims = (results: ReadonlyArray<Result>): void =>
+export const printAims = (results: ReadonlyArray<Result>, raw = "raw"): void =>
   table([
-    ["operation", "raw us", "effect-kv us", "ratio", "aim"],
+    ["operation", `${raw} us`, "effect-kv us", "ratio", "aim"],
     ...results.map((result) => [
       result.name,
       result.raw.toFixed(2),

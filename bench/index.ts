@@ -14,12 +14,14 @@ import { againstRaw } from "./againstRaw.js"
 import { printMachine, say } from "./harness.js"
 import { memory } from "./memory.js"
 import { sweep } from "./sweep.js"
+import { timeToLive } from "./timeToLive.js"
 
 const sections: Record<
   string,
   readonly [title: string, run: (folder: string) => Effect.Effect<unknown, unknown>]
 > = {
   raw: ["Against better-sqlite3, prepared statements", againstRaw],
+  ttl: ["TtlStore against KeyValueStore", timeToLive],
   peers: ["Against peers; below 1 is ahead", (folder) => Effect.promise(() => againstPeers(folder))],
   sweep: ["Sweep of what has expired", sweep],
   memory: ["Memory", memory]

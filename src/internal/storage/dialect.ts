@@ -30,7 +30,7 @@ export interface Queries<K> {
   readonly head: (key: K, now: number) => Query
   /** Rows: `position` in `keys`, `value`, `expires_at`. */
   readonly getMany: (keys: ReadonlyArray<K>, now: number) => Query
-  /** For an entry that expires: rows, one if it was written; none if `sweep_at` would be too late. */
+  /** An entry that expires is not written where `sweep_at` would be too late for it. */
   readonly set: (entry: Entry<K>) => Query
   /** As `set`, with `sweep_at`. */
   readonly setAnew: (entry: Entry<K>) => Query
@@ -96,4 +96,6 @@ export interface Dialect {
   readonly textTable: (name: string) => Table<string>
   readonly bytesTable: (name: string) => Table<Uint8Array>
   readonly toValue: (value: unknown) => Value
+  /** How many rows were written, by what the driver answers. */
+  readonly written: (result: unknown) => number
 }

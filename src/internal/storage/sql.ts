@@ -77,13 +77,12 @@ const makeDriver = <K extends string | Uint8Array>(
       : Option.some({ expiresAt: toExpiry(row.expires_at), key: kind.copy(key), value: dialect.toValue(row.value) })
   }
   const put = (connection: Connection, entry: Entry<K>) => {
-    const written = execute(connection, queries.set(entry))
-    return entry.expiresAt === undefined
-      ? written
-      : Effect.flatMap(
-        written,
-        (rows) => rows.length > 0 ? Effect.succeed(rows) : execute(connection, queries.setAnew(entry))
-      )
+    const query = queries.set(entry)
+    return entry.expiresAt === undefined ? execute(connection, query) : Effect.flatMap(
+      connection.executeRaw(...query),
+      (result): Effect.Effect<unknown, SqlError> =>
+        dialect.written(result) > 0 ? Effect.void : execute(connection, queries.setAnew(entry))
+    )
   }
   const change = (connection: Connection, key: K, change: Change) => {
     switch (change._tag) {

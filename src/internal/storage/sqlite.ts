@@ -55,7 +55,7 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
   const lasting = new Map(insertSizes.map((size) => [size, insert(size, "key, value", "(?, ?)")]))
   const expiring = (size: number) => insert(size, "key, expires_at, sweep_at, value", "(?, ?, ?, ?)")
   const anew = new Map(insertSizes.map((size) => [size, `${expiring(size)}, sweep_at = excluded.sweep_at`]))
-  const set = `${expiring(1)} WHERE ${table}.sweep_at <= excluded.expires_at RETURNING 1 AS written`
+  const set = `${expiring(1)} WHERE ${table}.sweep_at <= excluded.expires_at`
   const remove = `DELETE FROM ${table} WHERE key = ? RETURNING expires_at`
   const removeMany = `DELETE FROM ${table} WHERE key IN (SELECT ${one} FROM json_each(?) AS list) RETURNING expires_at`
   const due = `SELECT rowid AS id, expires_at FROM ${table} WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?`
@@ -191,13 +191,14 @@ const compiling = (connection: Connection): Connection => ({
  */
 const recompiling = (connection: Connection): Connection => {
   const anew = compiling(connection)
+  const again = <A>(self: Effect.Effect<A, SqlError>, orElse: () => Effect.Effect<A, SqlError>) =>
+    Effect.catchAll(self, (error) => error.message === notCompiled ? orElse() : Effect.fail(error))
   return {
     ...connection,
     execute: (sql, params, transformRows) =>
-      Effect.catchAll(
-        connection.execute(sql, params, transformRows),
-        (error) => error.message === notCompiled ? anew.execute(sql, params, transformRows) : Effect.fail(error)
-      )
+      again(connection.execute(sql, params, transformRows), () => anew.execute(sql, params, transformRows)),
+    // The rows of what has none: whoever asks how many were written is told that it was none.
+    executeRaw: (sql, params) => again(connection.executeRaw(sql, params), () => anew.execute(sql, params, undefined))
   }
 }
 
@@ -273,7 +274,8 @@ export const sqlite: Dialect = {
     makeTable<string>(table, "TEXT", makeQueries(table, "list.value", (keys) => JSON.stringify(keys)), ""),
   // The driver gives a Buffer; a plain Uint8Array over the same memory is what other engines give.
   toValue: (value) =>
-    value instanceof Uint8Array ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : String(value)
+    value instanceof Uint8Array ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : String(value),
+  written: (result) => typeof result === "object" && result !== null && "changes" in result ? Number(result.changes) : 0
 }
 
 const codeOf = (cause: unknown): string =>
