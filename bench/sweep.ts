@@ -92,11 +92,11 @@ export const sweep = (folder: string) => {
       yield* fill
       const slices: Array<number> = []
       const cpu: Array<number> = []
-      const limit = 200
+      const limit = 64
       for (let removed = limit; removed === limit;) {
         const start = performance.now()
         const used = processor()
-        removed = yield* keyspace.removeExpired({ limit })
+        removed = (yield* keyspace.removeExpired({ limit })).removed
         cpu.push(processor() - used)
         slices.push(performance.now() - start)
         yield* nextTurn

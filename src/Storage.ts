@@ -112,6 +112,19 @@ export interface Stat {
 }
 
 /**
+ * What one slice of a sweep did.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Slice {
+  /** How many expired entries it removed. */
+  readonly removed: number
+  /** Whether there may be more to look at. */
+  readonly more: boolean
+}
+
+/**
  * A named, ordered collection of entries. An expired entry is absent to every operation, and reading never writes.
  *
  * Every method fails with `StorageError` when the engine does, and with `InvalidKey` for a key or bound longer than
@@ -162,8 +175,8 @@ export interface Keyspace<K extends string | Uint8Array = string> {
   readonly stat: (range?: Range<K>) => Effect.Effect<Stat, StorageError | InvalidKey>
   /** Removes a range, all or nothing, and tells how many entries that were. The range's limit does not apply. */
   readonly clear: (range?: Range<K>) => Effect.Effect<number, StorageError | InvalidKey>
-  /** Frees the room of up to `limit` entries that are already absent, and tells of how many. */
-  readonly removeExpired: (options: { readonly limit: number }) => Effect.Effect<number, StorageError>
+  /** Looks at up to `limit` entries that may have expired, and frees the room of those that have. */
+  readonly removeExpired: (options: { readonly limit: number }) => Effect.Effect<Slice, StorageError>
 }
 
 /**
@@ -176,7 +189,7 @@ export interface Keyspace<K extends string | Uint8Array = string> {
 export interface SweepOptions {
   /** The pause before the first sweep and between two; 1 minute. It is 1 millisecond or more. */
   readonly interval?: Duration.DurationInput | undefined
-  /** How many entries one slice removes at most; 100. A slice that takes long makes the next one smaller. */
+  /** How many entries one slice looks at, at most; 64. A slice that takes long makes the next one smaller. */
   readonly batchSize?: number | undefined
 }
 

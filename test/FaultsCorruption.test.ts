@@ -206,7 +206,7 @@ const use = ({ filename, random, strict, tally, valueOf, where }: Use) =>
       const had = Array.from(gone).filter((key) => model.delete(key))
       return removed === had.length
     })
-    yield* attempt("removeExpired", keyspace.removeExpired({ limit: 100 }), (removed) => removed === 0)
+    yield* attempt("removeExpired", keyspace.removeExpired({ limit: 100 }), ({ removed }) => removed === 0)
     yield* attempt("compact", storage.maintenance.compact, (removed) => removed === 0)
     yield* attempt("stats", storage.maintenance.stats, () => true)
     yield* attempt("new keyspace", storage.keyspace("new"), () => true)

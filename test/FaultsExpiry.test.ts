@@ -43,7 +43,7 @@ describe("a fresh value that is set while the expired one is removed", () => {
               // Has the others share a transaction now and then.
               ...(round % 5 === 0 ? [keyspace.set("other", "x")] : [])
             ], { concurrency: "unbounded" })
-            removed += Number(gone)
+            removed += gone.removed
             const found = Option.getOrUndefined(yield* keyspace.get("key"))
             assert.strictEqual(found?.value, `fresh ${round}`, `round ${round}`)
           }
@@ -147,7 +147,7 @@ describe("300,000 expired entries", () => {
         assert.isAbove(times.length, 100)
         assert.isBelow(walMost, walLimit)
 
-        assert.strictEqual(yield* keyspace.removeExpired({ limit: 1 }), 0)
+        assert.strictEqual((yield* keyspace.removeExpired({ limit: 1 })).removed, 0)
         assert.lengthOf(yield* keysOf(keyspace), live)
         const [table] = yield* sql<{ readonly name: string }>`
           SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'kv_1_%'`

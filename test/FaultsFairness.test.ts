@@ -1,6 +1,7 @@
 /** Fibers that write and never pause. */
-import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber } from "effect"
+import { assert, describe, it, vi } from "@effect/vitest"
+import { Deferred, Effect, Fiber, ManagedRuntime } from "effect"
+import { Storage } from "effect-kv"
 import { open, tempFile } from "./support.js"
 
 /** Runs the writes for ever, at once, until one of them was done so often; tells how often each was. */
@@ -40,6 +41,23 @@ const turning = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
         turns.ended = true
       })
   )
+
+describe("timers that a test puts in place of the real ones", () => {
+  const use = Effect.gen(function*() {
+    const storage = yield* Storage.Storage
+    const keyspace = yield* storage.keyspace("test")
+    yield* keyspace.set("a", "x", 1)
+    return yield* storage.maintenance.compact
+  }).pipe(Effect.provide(Storage.layerMemory))
+
+  it("do not matter, neither then nor afterwards", async () => {
+    vi.useFakeTimers()
+    assert.strictEqual(await Effect.runPromise(use), 1)
+    vi.useRealTimers()
+    const start = performance.now()
+    while (performance.now() - start < 30) assert.strictEqual(await Effect.runPromise(use), 1)
+  })
+})
 
 describe("fibers that write without a pause", () => {
   // Queued writes let the event loop have its turn; it must not be the transactions that use that time. Shares are uneven.
@@ -86,5 +104,21 @@ describe("fibers that write without a pause", () => {
       }
       const start = performance.now()
       while (performance.now() - start < 50) for (const work of works) Effect.runSync(work)
+    }))
+
+  // Its fibers have the scheduler of the `runSync` that built its layers.
+  it.live("leave it its turns in a ManagedRuntime", () =>
+    Effect.promise(async () => {
+      const runtime = ManagedRuntime.make(Storage.layerMemory)
+      const turns = await runtime.runPromise(Effect.gen(function*() {
+        const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("test"))
+        const start = performance.now()
+        const { turns } = yield* turning(
+          Effect.repeat(keyspace.get("a"), { until: () => performance.now() - start > 300 })
+        )
+        return turns
+      }))
+      await runtime.dispose()
+      assert.isAbove(turns, 5)
     }))
 })

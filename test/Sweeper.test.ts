@@ -237,9 +237,9 @@ describe("the sweeper of a Storage", () => {
       const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("texts"))
       yield* fill(30, 1)
       yield* adjust(59_999)
-      assert.strictEqual(yield* keyspace.removeExpired({ limit: 1 }), 1)
+      assert.strictEqual((yield* keyspace.removeExpired({ limit: 1 })).removed, 1)
       yield* adjust(1)
-      assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
+      assert.strictEqual((yield* keyspace.removeExpired({ limit: 1000 })).removed, 0)
     }).pipe(
       Effect.provide(Layer.provideMerge(Layer.merge(Texts.layer, TtlStore.sweeper({})), Storage.layerMemory))
     ))
@@ -274,9 +274,9 @@ describe("TtlStore.sweeper", () => {
       const keyspace = yield* Effect.flatMap(Storage.Storage, (storage) => storage.keyspace("texts"))
       yield* fill(30, 1)
       yield* adjust(4999)
-      assert.strictEqual(yield* keyspace.removeExpired({ limit: 1 }), 1)
+      assert.strictEqual((yield* keyspace.removeExpired({ limit: 1 })).removed, 1)
       yield* adjust(1)
-      assert.strictEqual(yield* keyspace.removeExpired({ limit: 1000 }), 0)
+      assert.strictEqual((yield* keyspace.removeExpired({ limit: 1000 })).removed, 0)
     }).pipe(Effect.provide(
       Layer.merge(Texts.layer, TtlStore.sweeper({ interval: "5 seconds" })).pipe(
         Layer.provideMerge(Storage.layerMemory)

@@ -16,6 +16,14 @@ describe("a process whose only fiber is the sweeper", () => {
       }))
   }
 
+  it.scopedLive("has it sweep also where nothing else wakes the event loop", () =>
+    Effect.gen(function*() {
+      const { line } = yield* child("sweeper.ts", [yield* tempFile, "10", "idles"])
+      yield* says(line, "left: 0")
+      yield* says(line, "done")
+      yield* says(line, "exit 0")
+    }))
+
   it.scopedLive("has it sweep for as long as there is other work, and then ends", () =>
     Effect.gen(function*() {
       const { line } = yield* child("sweeper.ts", [yield* tempFile, "10", "waits"])

@@ -561,6 +561,10 @@ export const suite = ({ layer, name }: Engine, kind: Kind) =>
           deepStrictEqual(yield* users.toMap(), new Map([["ada", ada]]))
           deepStrictEqual(yield* collect(users.values()), [ada])
           deepStrictEqual(yield* users.update("old", (user) => user), Option.none())
+          // What cannot be read is not taken away by what says that there was nothing.
+          deepStrictEqual(yield* users.take("old"), Option.none())
+          assert.isTrue(yield* users.compareAndSet("old", Option.none(), Option.none()))
+          assert.isTrue(yield* users.has("old"))
           deepStrictEqual(yield* users.getOrInsert("old", () => alan), alan)
           deepStrictEqual(yield* users.get("old"), Option.some(alan))
           // What does not fit when it is written is still an error.
@@ -625,6 +629,23 @@ export const suite = ({ layer, name }: Engine, kind: Kind) =>
     })
 
     describe("codecs that are not synchronous", () => {
+      test(
+        "use what they need outside of the transaction in which their store was opened",
+        Effect.gen(function*() {
+          const storage = yield* Storage.Storage
+          const log = yield* storage.keyspace("log")
+          const Logged = Schema.transformOrFail(Schema.String, Schema.String, {
+            decode: ParseResult.succeed,
+            encode: (text) => Effect.as(Effect.orDie(log.set(text, "encoded")), text),
+            strict: true
+          })
+          const store = yield* storage.transaction(KeyValueStore.make({ keyspace: "logged", value: Logged }))
+          yield* store.set("k", "v")
+          deepStrictEqual(yield* store.get("k"), Option.some("v"))
+          assert.isTrue(Option.isSome(yield* log.get("v")))
+        })
+      )
+
       test(
         "update atomically, under contention too",
         Effect.gen(function*() {

@@ -328,10 +328,12 @@ export const suite = ({ layer, name }: Engine) =>
           yield* keyspace.getMany(["k1", "k2"])
           yield* collect(keyspace.entries())
           yield* keyspace.stat()
-          for (const limit of [0, -1, NaN, 0.5]) assert.strictEqual(yield* keyspace.removeExpired({ limit }), 0)
-          assert.strictEqual(yield* keyspace.removeExpired({ limit: 3.5 }), 3)
-          assert.strictEqual(yield* keyspace.removeExpired({ limit: 3 }), 2)
-          assert.strictEqual(yield* keyspace.removeExpired({ limit: 3 }), 0)
+          for (const limit of [0, -1, NaN, 0.5]) {
+            assert.strictEqual((yield* keyspace.removeExpired({ limit })).removed, 0)
+          }
+          assert.strictEqual((yield* keyspace.removeExpired({ limit: 3.5 })).removed, 3)
+          assert.strictEqual((yield* keyspace.removeExpired({ limit: 3 })).removed, 2)
+          assert.strictEqual((yield* keyspace.removeExpired({ limit: 3 })).removed, 0)
           assert.strictEqual((yield* keyspace.stat()).entries, 6)
         })
       )
@@ -346,7 +348,7 @@ export const suite = ({ layer, name }: Engine) =>
           yield* a.set("stays", "v")
           yield* TestClock.setTime(10)
           assert.strictEqual(yield* storage.maintenance.compact, 451)
-          assert.strictEqual(yield* a.removeExpired({ limit: 1000 }), 0)
+          assert.strictEqual((yield* a.removeExpired({ limit: 1000 })).removed, 0)
           deepStrictEqual(
             (yield* storage.maintenance.stats).map(({ entries, keyspace }) => [keyspace, entries]),
             [["a", 1], ["b", 0]]
@@ -357,6 +359,22 @@ export const suite = ({ layer, name }: Engine) =>
     })
 
     describe("rule 3: a write is whole or not at all", () => {
+      test(
+        "one modify that several fibers run answers each for itself",
+        Effect.gen(function*() {
+          const keyspace = yield* open
+          let runs = 0
+          // The first puts what no engine keeps, the second keeps what is there.
+          const modify = keyspace.modify("k", () => ++runs === 1 ? [1, Storage.put("v", NaN)] : [2, Storage.keep])
+          const [, ...exits] = yield* Effect.all(
+            [keyspace.set("other", "v"), Effect.exit(modify), Effect.exit(modify)],
+            { concurrency: 3 }
+          )
+          deepStrictEqual(exits.map((exit) => exit._tag).sort(), ["Failure", "Success"])
+          deepStrictEqual(yield* keyspace.get("k"), Option.none())
+        })
+      )
+
       test(
         "interrupted after any number of steps",
         Effect.gen(function*() {

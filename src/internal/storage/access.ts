@@ -108,6 +108,8 @@ interface Here<C> {
   /** The transaction the fiber is in. */
   readonly level: Level<C> | undefined
   readonly restore: Restore
+  /** From when its waits count against the time-out, if that is earlier than the first: `realMillis`. */
+  readonly from: number | undefined
   /** When it began to wait, if it does: `realMillis`. */
   since: number | undefined
   /** How long it had waited when its work began. */
@@ -171,7 +173,7 @@ export class Access<C, X> {
     return this.here(call, (at) => this.use(at, body, (value) => Effect.succeed(done(value)), call))
   }
 
-  /** One statement that writes: as `run`, but what several fibers write in one turn shares a transaction. */
+  /** What changes something at once or not at all: as `run`, but what several fibers write in one turn shares a transaction. */
   write<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
     return this.here(call, (at) =>
       this.isQueued(at)
@@ -179,7 +181,7 @@ export class Access<C, X> {
         : this.use(at, body, (value) => Effect.succeed(done(value)), call))
   }
 
-  /** Reads, then at most one statement that writes, with nobody in between; shares a transaction as `write` does. */
+  /** Reads, then writes what `write` takes, with nobody in between; shares a transaction as `write` does. */
   update<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
     return this.here(call, (at) =>
       this.isQueued(at)
@@ -255,6 +257,7 @@ export class Access<C, X> {
         const at: Here<C> = {
           clock: clockOf(fiber),
           fiber,
+          from: undefined,
           level: this.levelOf(fiber.currentContext),
           restore,
           since: undefined,
@@ -361,7 +364,7 @@ export class Access<C, X> {
   /** All waits of one operation share one time-out, which begins with the first. */
   private timeLeft(at: Here<C>): number {
     at.since ??= realMillis()
-    return this.lockMillis - (realMillis() - at.since)
+    return this.lockMillis - (realMillis() - (at.from ?? at.since))
   }
 
   private failing<A, E, R>(
@@ -559,7 +562,7 @@ export class Access<C, X> {
     }
     return Effect.matchCauseEffect(
       this.atomically(
-        { ...at, level: undefined, since: first.since },
+        { ...at, from: first.since, level: undefined },
         (connection) => this.runAll(jobs, connection),
         unnamed
       ),

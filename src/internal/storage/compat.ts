@@ -13,6 +13,10 @@ import * as FiberRef from "effect/FiberRef"
 import { SyncScheduler } from "effect/Scheduler"
 import * as Tracer from "effect/Tracer"
 
+// Taken once: what a test puts in their place meanwhile would never call back.
+// @effect-diagnostics-next-line globalTimers:off
+const { clearImmediate, clearTimeout, setImmediate, setTimeout } = globalThis
+
 /** @internal */
 export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
   Context.get(fiber.currentDefaultServices, Clock.Clock)
@@ -42,12 +46,13 @@ export const nextTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
 })
 
 /**
- * Whether a fiber may wait for anything: not under `Effect.runSync`.
+ * Whether a fiber may wait for anything: not under `Effect.runSync`. A scheduler of that, which is `deferred` once it is
+ * over, stays with all fibers of a `ManagedRuntime`, whose layers it has built.
  *
  * @internal
  */
-export const canWait = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
-  !(fiber.currentScheduler instanceof SyncScheduler)
+export const canWait = ({ currentScheduler }: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
+  !(currentScheduler instanceof SyncScheduler) || currentScheduler.deferred
 
 /** How long operations may go on before the event loop gets its turn, in milliseconds. */
 const longestHold = 5
@@ -82,18 +87,21 @@ export const isTurnDue = (): boolean => {
  * @internal
  */
 export const dueTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
+  // The fiber may have been made to yield in between, and the turn be over.
+  if (held === undefined) return resume(Effect.void)
   turn?.ref()
   onTurn.push(() => resume(Effect.void))
 })
 
 /**
- * The same for work that must not keep the process alive.
+ * The same for work that must not keep the process alive. A timer, as an immediate that is not counted waits until
+ * something else wakes an idle loop.
  *
  * @internal
  */
 export const idleTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
-  const turn = setImmediate(() => resume(Effect.void)).unref()
-  return Effect.sync(() => clearImmediate(turn))
+  const timer = setTimeout(() => resume(Effect.void), 1).unref()
+  return Effect.sync(() => clearTimeout(timer))
 })
 
 const ownClock = Context.get(DefaultServices.liveServices, Clock.Clock)
@@ -105,7 +113,6 @@ export const isSystemClock: Effect.Effect<boolean> = Effect.clockWith((clock) =>
 const idleClock: Clock.Clock = Object.assign(Clock.make(), {
   sleep: (duration: Duration.Duration) =>
     Effect.async<void>((resume) => {
-      // @effect-diagnostics-next-line globalTimers:off
       const timer = setTimeout(() => resume(Effect.void), Math.min(Duration.toMillis(duration), maxTimer)).unref()
       return Effect.sync(() => clearTimeout(timer))
     })
@@ -125,7 +132,7 @@ export const sleepingIdly = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effe
  *
  * @internal
  */
-export const realMillis = (): number => performance.now()
+export const realMillis: () => number = performance.now.bind(performance)
 
 /**
  * Waits in real time until `subscribe` calls back, or for so many milliseconds; tells whether it was called.
@@ -134,7 +141,6 @@ export const realMillis = (): number => performance.now()
  */
 export const waitFor = (millis: number, subscribe?: (done: () => void) => void): Effect.Effect<boolean> =>
   Effect.async<boolean>((resume) => {
-    // @effect-diagnostics-next-line globalTimers:off
     const timer = setTimeout(() => resume(Effect.succeed(false)), Math.min(millis, maxTimer))
     subscribe?.(() => {
       clearTimeout(timer)

@@ -32,8 +32,7 @@ export interface Queries<K> {
   readonly getMany: (keys: ReadonlyArray<K>, now: number) => Query
   /** An entry that expires is not written where `sweep_at` would be too late for it. */
   readonly set: (entry: Entry<K>) => Query
-  /** As `set`, with `sweep_at`. */
-  readonly setAnew: (entry: Entry<K>) => Query
+  /** With `sweep_at`. */
   readonly setMany: (entries: ReadonlyArray<Entry<K>>) => ReadonlyArray<Query>
   /** Rows: `expires_at` of what was deleted, expired or not. */
   readonly remove: (key: K) => Query
@@ -89,7 +88,7 @@ export interface Dialect {
   readonly hasTable: (name: string) => Query
   /** Gives some of the free room back to the file system; tells how many pages are still free. */
   readonly reclaim: (connection: Connection) => Effect.Effect<number, SqlError>
-  /** Brings what was written to its place now, a little of it, and not when a later write finds that it is much. */
+  /** Outside of a transaction: brings what was written to its place before there is much of it. */
   readonly settle: (connection: Connection) => Effect.Effect<unknown, SqlError>
   /** Schema changes of the catalog and of the tables in it, oldest first. They are never edited, only added to. */
   readonly migrations: ReadonlyArray<(tables: ReadonlyArray<string>) => ReadonlyArray<string>>

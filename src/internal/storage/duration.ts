@@ -13,7 +13,14 @@ import { Fault } from "./fault.js"
  *
  * @internal
  */
-export const shown = (value: unknown): string => typeof value === "string" ? JSON.stringify(value) : String(value)
+export const shown = (value: unknown): string => {
+  if (typeof value === "string") return JSON.stringify(value)
+  try {
+    return String(value)
+  } catch {
+    return `an ${typeof value}`
+  }
+}
 
 /**
  * Milliseconds; or what is wrong with the input.

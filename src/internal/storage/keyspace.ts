@@ -8,7 +8,7 @@ import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Change, Entry, Keyspace, Range, Stat, Value } from "../../Storage.js"
+import type { Change, Entry, Keyspace, Range, Slice, Stat, Value } from "../../Storage.js"
 import { InvalidKey, StorageError } from "../../StorageError.js"
 import { type Call, callOf } from "./call.js"
 import type { KeyKind } from "./keys.js"
@@ -53,7 +53,7 @@ export interface Driver<K> {
   readonly keys: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<ReadonlyArray<K>, StorageError>
   readonly stat: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<Stat, StorageError>
   readonly clear: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<number, StorageError>
-  readonly removeExpired: (limit: number, call: Call<StorageError>) => Effect.Effect<number, StorageError>
+  readonly removeExpired: (limit: number, call: Call<StorageError>) => Effect.Effect<Slice, StorageError>
 }
 
 /** The bytes that one page of a stream should hold, about. */
@@ -183,29 +183,23 @@ export const makeKeyspace = <K extends string | Uint8Array>(
       return all.length === 0 ? Effect.void : writing(driver.setMany(all, at("setMany")), () => all.length)
     },
     modify: <A>(key: K, f: (entry: Option.Option<Entry<K>>) => readonly [A, Change]) =>
-      withKey(key, (key) => {
-        let rejected: StorageError | undefined
-        let written = false
-        return Effect.flatMap(
-          driver.modify(key, (entry) => {
-            rejected = undefined
-            written = false
-            const answer = f(entry)
-            const change = answer[1]
-            written = change._tag === "Put" || (change._tag === "Remove" && Option.isSome(entry))
-            if (change._tag !== "Put") return answer
+      withKey(
+        key,
+        (key) =>
+          Effect.flatten(driver.modify(key, (entry): readonly [Effect.Effect<A, StorageError>, Change] => {
+            const [answer, change] = f(entry)
+            if (change._tag === "Keep") return [Effect.succeed(answer), change]
+            const answered = Effect.sync(() => {
+              if (change._tag === "Put" || Option.isSome(entry)) countWrite()
+              return answer
+            })
+            if (change._tag === "Remove") return [answered, change]
             const issue = entryIssue(change.value, change.expiresAt)
-            if (issue === undefined) return [answer[0], { ...change, expiresAt: toExpiry(change.expiresAt) }]
-            rejected = badValue("modify", key, issue)
-            return [answer[0], keep]
-          }, at("modify", key)),
-          (answer): Effect.Effect<A, StorageError> => {
-            if (rejected !== undefined) return Effect.fail(rejected)
-            if (written) countWrite()
-            return Effect.succeed(answer)
-          }
-        )
-      }),
+            return issue === undefined
+              ? [answered, { ...change, expiresAt: toExpiry(change.expiresAt) }]
+              : [Effect.fail(badValue("modify", key, issue)), keep]
+          }, at("modify", key)))
+      ),
     remove: (key) => withKey(key, (key) => writing(driver.remove(key, at("remove", key)), Number)),
     removeMany: (keys) =>
       withKeys(
@@ -226,9 +220,9 @@ export const makeKeyspace = <K extends string | Uint8Array>(
     stat: (range) => withRange(unlimited(range), (bounds) => driver.stat(bounds, at("stat"))),
     clear: (range) => withRange(unlimited(range), (bounds) => writing(driver.clear(bounds, at("clear")), Number)),
     removeExpired: ({ limit }) =>
-      Effect.map(driver.removeExpired(toLimit(limit), at("removeExpired")), (removed) => {
-        expirations(removed)
-        return removed
+      Effect.map(driver.removeExpired(toLimit(limit), at("removeExpired")), (slice) => {
+        expirations(slice.removed)
+        return slice
       })
   }
 }

@@ -164,7 +164,7 @@ const makeDriver = <K extends string | Uint8Array>(
             gone.push(key)
           }
           for (const key of gone) drop(key)
-          return gone.length
+          return { more: limit > 0 && gone.length === limit, removed: gone.length }
         }),
         same,
         call

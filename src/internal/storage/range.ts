@@ -56,9 +56,9 @@ export const toBounds = <K>(kind: KeyKind<K>, range: Range<K>): Bounds<K> => {
 export const toLimit = (limit: number | undefined): number =>
   limit === undefined || limit > Number.MAX_SAFE_INTEGER
     ? Infinity
-    : Number.isNaN(limit)
+    : Number.isNaN(Number(limit))
     ? 0
-    : Math.max(0, Math.floor(limit))
+    : Math.max(0, Math.floor(Number(limit)))
 
 /**
  * The rest of a range after the given key.

@@ -9,11 +9,10 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"
-import type { Change, Entry, Options, Storage } from "../../Storage.js"
+import type { Change, Entry, Options, Slice, Storage } from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
 import { callOf } from "./call.js"
@@ -33,7 +32,7 @@ const slice = 10_000
 const clearSlice = 1000
 
 /** After how many rows that were swept the database is to settle: before it would by itself. */
-const settleEvery = 100
+const settleEvery = 64
 
 const execute = (connection: Connection, [text, params]: Query) => connection.execute(text, params, undefined)
 
@@ -81,7 +80,7 @@ const makeDriver = <K extends string | Uint8Array>(
     return entry.expiresAt === undefined ? execute(connection, query) : Effect.flatMap(
       connection.executeRaw(...query),
       (result): Effect.Effect<unknown, SqlError> =>
-        dialect.written(result) > 0 ? Effect.void : execute(connection, queries.setAnew(entry))
+        dialect.written(result) > 0 ? Effect.void : executeAll(connection, queries.setMany([entry]))
     )
   }
   const change = (connection: Connection, key: K, change: Change) => {
@@ -97,15 +96,12 @@ const makeDriver = <K extends string | Uint8Array>(
   const now = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()
 
   let unsettled = 0
-  /** In a turn of its own; not in a transaction, where it cannot be done. */
-  const settle = Effect.flatMap(access.level, (level) => {
-    if (level !== undefined) return Effect.void
+  const settle = (connection: Connection, removed: number) => {
+    unsettled += removed
+    if (unsettled < settleEvery) return Effect.void
     unsettled = 0
-    return Effect.zipRight(
-      nextTurn,
-      Effect.ignore(access.run(dialect.settle, () => undefined, { fail: identity<Fault> }))
-    )
-  })
+    return Effect.ignore(dialect.settle(connection))
+  }
 
   return {
     get: (key, done, call) => {
@@ -222,27 +218,27 @@ const makeDriver = <K extends string | Uint8Array>(
         (count) => count,
         call
       ),
-    removeExpired: (limit, call) => {
-      const count = (query: (now: number) => Query) =>
-        access.write(
-          (connection, clock) => execute(connection, query(now(clock))),
-          (rows) => rows.length,
+    removeExpired: (limit, call) =>
+      Effect.flatMap(access.level, (level) =>
+        access.run(
+          (connection, clock) => {
+            const time = now(clock)
+            return Effect.flatMap(execute(connection, queries.removeExpired(time, limit)), ({ length: removed }) => {
+              const rest = limit - removed
+              // What was removed is to be told whatever follows: that can be done at another time.
+              const postponed = rest === 0 ? Effect.succeed(0) : Effect.match(
+                execute(connection, queries.postpone(time, rest)),
+                { onFailure: () => rest, onSuccess: ({ length }) => length }
+              )
+              return Effect.map(
+                level === undefined ? Effect.zipLeft(postponed, settle(connection, removed)) : postponed,
+                (postponed): Slice => ({ more: limit > 0 && postponed === rest, removed })
+              )
+            })
+          },
+          (slice) => slice,
           call
-        )
-      /** Looks at rows until so many were removed, or there are none to look at. */
-      const loop = (before: number): Effect.Effect<number, StorageError> => {
-        const left = limit - before
-        return Effect.flatMap(count((now) => queries.removeExpired(now, left)), (removed) => {
-          unsettled += removed
-          const total = before + removed
-          return removed === left ? Effect.succeed(total) : Effect.flatMap(
-            count((now) => queries.postpone(now, left - removed)),
-            (postponed) => removed + postponed < left ? Effect.succeed(total) : Effect.zipRight(nextTurn, loop(total))
-          )
-        })
-      }
-      return Effect.tap(loop(0), () => unsettled < settleEvery ? Effect.void : settle)
-    }
+        ))
   }
 }
 

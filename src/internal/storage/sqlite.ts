@@ -1,8 +1,8 @@
 /**
  * SQLite's dialect.
  *
- * Tables are rowid tables with a text or blob key, STRICT so that a number cannot slip in, and with the times before
- * the value so that reading them never touches overflow pages. Parameters are anonymous (`?`): the driver binds by
+ * Tables are rowid tables with a text or blob key, STRICT so that a number cannot slip in, and with the expiry before
+ * the value so that reading it never touches overflow pages. Parameters are anonymous (`?`): the driver binds by
  * position only.
  *
  * @internal
@@ -52,9 +52,14 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
   const insert = (size: number, columns: string, row: string): string =>
     `INSERT INTO ${table} (${columns}) VALUES ${Array(size).fill(row).join(", ")} ` +
     "ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at, value = excluded.value"
-  const lasting = new Map(insertSizes.map((size) => [size, insert(size, "key, value", "(?, ?)")]))
+  const lasting = (size: number) => insert(size, "key, value", "(?, ?)")
   const expiring = (size: number) => insert(size, "key, expires_at, sweep_at, value", "(?, ?, ?, ?)")
-  const anew = new Map(insertSizes.map((size) => [size, `${expiring(size)}, sweep_at = excluded.sweep_at`]))
+  const inserts = insertSizes.map((size) => ({
+    expiring: `${expiring(size)}, sweep_at = excluded.sweep_at`,
+    lasting: lasting(size),
+    size
+  }))
+  const setLasting = lasting(1)
   const set = `${expiring(1)} WHERE ${table}.sweep_at <= excluded.expires_at`
   const remove = `DELETE FROM ${table} WHERE key = ? RETURNING expires_at`
   const removeMany = `DELETE FROM ${table} WHERE key IN (SELECT ${one} FROM json_each(?) AS list) RETURNING expires_at`
@@ -85,17 +90,15 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
     removeMany: (keys) => [removeMany, [toJson(keys)]],
     set: ({ expiresAt, key, value }) =>
       expiresAt === undefined
-        ? [lasting.get(1) ?? "", [key, value]]
+        ? [setLasting, [key, value]]
         : [set, [key, expiresAt, expiresAt, value]],
-    setAnew: (entry) => [anew.get(1) ?? "", row(entry)],
     setMany: (entries) => {
       const expires = entries.some(({ expiresAt }) => expiresAt !== undefined)
       const queries: Array<Query> = []
       let at = 0
-      for (const size of insertSizes) {
-        const text = (expires ? anew : lasting).get(size) ?? ""
+      for (const { expiring, lasting, size } of inserts) {
         for (; at + size <= entries.length; at += size) {
-          queries.push([text, entries.slice(at, at + size).flatMap(expires ? row : lastingRow)])
+          queries.push([expires ? expiring : lasting, entries.slice(at, at + size).flatMap(expires ? row : lastingRow)])
         }
       }
       return queries
@@ -145,7 +148,6 @@ const makeTable = <K>(
       queries.getMany([], 0),
       queries.set(lasting),
       queries.set(expiring),
-      queries.setAnew(expiring),
       ...[lasting, expiring].flatMap((entry) =>
         insertSizes.flatMap((size) => queries.setMany(Array<Entry<K>>(size).fill(entry)))
       ),

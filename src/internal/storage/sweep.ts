@@ -27,7 +27,7 @@ const firstSlice = 16
 const nextSlice = (limit: number, batchSize: number, millis: number): number =>
   millis > longestSlice ? Math.max(1, limit >> 1) : millis < longestSlice / 2 ? Math.min(batchSize, limit * 2) : limit
 
-const toBatchSize = ({ batchSize = 100 }: SweepOptions): number => Math.max(1, toLimit(batchSize))
+const toBatchSize = ({ batchSize = 64 }: SweepOptions): number => Math.max(1, toLimit(batchSize))
 
 const sweeping = (
   keyspace: AnyKeyspace,
@@ -38,10 +38,10 @@ const sweeping = (
   const slice = (limit: number, before: number): Effect.Effect<number, StorageError> =>
     Effect.suspend(() => {
       const start = realMillis()
-      return Effect.flatMap(keyspace.removeExpired({ limit }), (removed) =>
-        removed < limit
-          ? Effect.succeed(before + removed)
-          : Effect.zipRight(pause, slice(nextSlice(limit, most, realMillis() - start), before + removed)))
+      return Effect.flatMap(keyspace.removeExpired({ limit }), ({ more, removed }) =>
+        more
+          ? Effect.zipRight(pause, slice(nextSlice(limit, most, realMillis() - start), before + removed))
+          : Effect.succeed(before + removed))
     })
   return Effect.suspend(() => {
     const start = realMillis()

@@ -6,6 +6,7 @@
 import { TransactionConnection } from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { ParentSpan } from "effect/Tracer"
 
 const prefix = "effect-kv/internal/Transaction/"
 
@@ -30,14 +31,21 @@ export const inTransaction = (context: Context.Context<never>): boolean => {
   return false
 }
 
+const without = <R>(context: Context.Context<R>, isOut: (key: string) => boolean): Context.Context<R> =>
+  Context.unsafeMake(new Map(Array.from(context.unsafeMap).filter(([key]) => !isOut(key))))
+
+/**
+ * What is taken when a store is built, to be used ever after: not the transaction and the span in which that was.
+ *
+ * @internal
+ */
+export const lastingContext = <R>(): Effect.Effect<Context.Context<R>, never, R> =>
+  Effect.map(Effect.context<R>(), (context) => without(context, (key) => isTransaction(key) || key === ParentSpan.key))
+
 /**
  * Has a background fiber belong to no transaction: it outlives the one in which it may have been started.
  *
  * @internal
  */
 export const outsideTransactions = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.mapInputContext(
-    self,
-    (context: Context.Context<R>) =>
-      Context.unsafeMake<R>(new Map(Array.from(context.unsafeMap).filter(([key]) => !isTransaction(key))))
-  )
+  Effect.mapInputContext(self, (context: Context.Context<R>) => without(context, isTransaction))

@@ -50,7 +50,13 @@ export const parseTime = (input: Time): Either.Either<number, string> => {
  * @internal
  */
 export const parseExpiry = (expiry: Expiry | undefined, unsaid: Rule, fallback: Rule): Either.Either<Rule, string> => {
-  const { expiresAt, keep, timeToLive } = expiry ?? {}
+  if (expiry === undefined || expiry === null) return Either.right(unsaid)
+  const { expiresAt, keep, timeToLive } = expiry
+  if (
+    !(["timeToLive", "expiresAt", "keep"].some((name) => name in Object(expiry))) || (keep ?? true) !== true
+  ) {
+    return Either.left("an expiry is { timeToLive }, { expiresAt } or { keep: true }")
+  }
   if (Number(timeToLive !== undefined) + Number(expiresAt !== undefined) + Number(keep === true) > 1) {
     return Either.left("of timeToLive, expiresAt and keep there can only be one")
   }

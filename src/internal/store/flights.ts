@@ -10,8 +10,13 @@ import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { inTransaction } from "../storage/transactions.js"
 
-/** What a flight waits for: other flights, each once for every fiber of it that does. */
+/** A computation of a key. */
 interface Waiting {
+  readonly flights: unknown
+  readonly key: string
+  /** The one in which it was asked for. */
+  readonly within: Waiting | undefined
+  /** The flights it waits for, each once for every fiber of it that does. */
   readonly awaited: Array<Waiting>
 }
 
@@ -21,7 +26,7 @@ interface Flight<A> extends Waiting {
   passengers: number
 }
 
-/** The flight that a fiber computes for. */
+/** What a fiber computes. */
 const Current = Context.GenericTag<Waiting>("effect-kv/internal/Flight")
 
 const waitsFor = (from: Waiting, to: Waiting, seen = new Set<Waiting>()): boolean => {
@@ -44,14 +49,20 @@ export class Flights<A> {
    */
   join<E, R, E2>(key: string, self: Effect.Effect<A, E, R>, onCycle: () => E2): Effect.Effect<A, E | E2, R> {
     return Effect.contextWithEffect((context: Context.Context<R>): Effect.Effect<A, E | E2, R> => {
-      if (inTransaction(context)) return self
       const from: Waiting | undefined = context.unsafeMap.get(Current.key)
+      const started: Waiting = { awaited: [], flights: this, key, within: from }
+      if (inTransaction(context)) {
+        for (let at = from; at !== undefined; at = at.within) {
+          if (at.flights === this && at.key === key) return Effect.fail(onCycle())
+        }
+        return Effect.provideService(self, Current, started)
+      }
       return Effect.uninterruptibleMask((restore) =>
         Effect.suspend((): Effect.Effect<A, E | E2, R> => {
           const known = this.flying.get(key)
           if (known !== undefined && from !== undefined && waitsFor(known, from)) return Effect.fail(onCycle())
           const flight: Flight<A> = known ??
-            { awaited: [], fiber: undefined, outcome: Deferred.unsafeMake(FiberId.none), passengers: 0 }
+            { ...started, fiber: undefined, outcome: Deferred.unsafeMake(FiberId.none), passengers: 0 }
           // In the same step as the look-up: nobody may come in between.
           this.flying.set(key, flight)
           flight.passengers++

@@ -15,7 +15,7 @@ import * as Storage from "../../Storage.js"
 import { type InvalidKey, StorageError } from "../../StorageError.js"
 import type { Condition, Options, Plain, Ttl as AnyTtl, TtlStore } from "../../TtlStore.js"
 import { withNow } from "../storage/compat.js"
-import { parseDuration } from "../storage/duration.js"
+import { parseDuration, shown } from "../storage/duration.js"
 import { sweep } from "../storage/sweep.js"
 import { after, at, never, parseExpiry, parseTime, type Rule } from "./expiry.js"
 import { Flights } from "./flights.js"
@@ -28,6 +28,13 @@ interface TtlParts<K, A> extends Parts<K, A> {
 }
 
 type Own = Exclude<keyof TtlStore<string, unknown>, keyof KeyValueStore<string, unknown>>
+
+const conditions: ReadonlyArray<unknown> = [undefined, "persistent", "expiring", "later", "earlier"]
+
+const checked = (onlyIf: Condition | undefined) => (rule: Rule): Either.Either<Rule, string> =>
+  conditions.includes(onlyIf)
+    ? Either.right(rule)
+    : Either.left(`${shown(onlyIf)} is no condition; give one of ${conditions.slice(1).map(shown).join(", ")}`)
 
 const meets = (condition: Condition | undefined, before: number, next: number): boolean => {
   switch (condition) {
@@ -66,7 +73,7 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
 
   const expire = (method: string, key: K, expiry: Either.Either<Rule, string>, onlyIf: Condition | undefined) =>
     withKey(key, (key) =>
-      view.parsed(method, key, expiry, (rule) =>
+      view.parsed(method, key, Either.flatMap(expiry, checked(onlyIf)), (rule) =>
         withNow((now) => {
           const next = rule.at(now)
           return reschedule(key, (before) => meets(onlyIf, before, next) ? next : undefined)

@@ -19,6 +19,7 @@ import { InvalidKey, StorageError } from "../../StorageError.js"
 import type { Expiry } from "../../TtlStore.js"
 import { andThen, forEach, isDone, missed, providing } from "../done.js"
 import { withNow } from "../storage/compat.js"
+import { lastingContext } from "../storage/transactions.js"
 import { never, parseExpiry, type Rule } from "./expiry.js"
 import { type KeyCodec, schemaKeys, textKeys } from "./keys.js"
 
@@ -197,8 +198,13 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     f: Update<A, B>
   ): Effect.Effect<readonly [B, Storage.Change], Codec.CodecError> =>
     andThen(decodeOption(entry), (value) => {
-      // A misfit is absent.
-      const [answer, edit] = f(value, Option.isSome(value) ? Option.getOrUndefined(entry) : undefined)
+      if (Option.isSome(value)) {
+        const [answer, edit] = f(value, Option.getOrUndefined(entry))
+        return andThen(encodeEdit(key, entry, edit), (change) => Exit.succeed([answer, change] as const))
+      }
+      const [answer, edit] = f(value, undefined)
+      // A misfit is absent: it can be written over, and what would remove it removes nothing.
+      if (edit._tag === "Remove" && Option.isSome(entry)) return Exit.succeed([answer, Storage.keep] as const)
       return andThen(encodeEdit(key, entry, edit), (change) => Exit.succeed([answer, change] as const))
     })
 
@@ -367,7 +373,7 @@ export const openParts = <A, I, R, K, IK extends string, KR>(
 ): Effect.Effect<Parts<K, A>, StorageError, Storage.Storage | R | KR> =>
   Effect.gen(function*() {
     const storage = yield* Storage.Storage
-    const context = yield* Effect.context<R | KR>()
+    const context = yield* lastingContext<R | KR>()
     const codec = Codec.TypeId in options.value ? options.value : Codec.json(options.value)
     return {
       codec: provided(codec, context),
