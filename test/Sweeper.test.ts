@@ -7,9 +7,9 @@ import { Codec, Sqlite, Storage, TtlStore } from "effect-kv"
 import { createHash } from "node:crypto"
 import { tempFile } from "./support.js"
 
-/** Enough turns of the event loop for all slices of one sweep. */
+/** Time for all slices of one sweep, which pauses for a millisecond between two. */
 const turns = Effect.promise(async () => {
-  for (let i = 0; i < 30; i++) await new Promise((resolve) => setImmediate(resolve))
+  for (let i = 0; i < 60; i++) await new Promise((resolve) => setTimeout(resolve, 1))
 })
 
 const adjust = (millis: number) => Effect.zipRight(TestClock.adjust(millis), turns)
