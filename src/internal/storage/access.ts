@@ -173,7 +173,7 @@ export class Access<C, X> {
     return this.here(call, (at) => this.use(at, body, (value) => Effect.succeed(done(value)), call))
   }
 
-  /** What changes something at once or not at all: as `run`, but what several fibers write in one turn shares a transaction. */
+  /** What changes something at once or not at all: as `run`, but writes of several fibers in one turn share a transaction. */
   write<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
     return this.here(call, (at) =>
       this.isQueued(at)

@@ -93,30 +93,28 @@ export const dueTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
   onTurn.push(() => resume(Effect.void))
 })
 
-/**
- * The same for work that must not keep the process alive. A timer, as an immediate that is not counted waits until
- * something else wakes an idle loop.
- *
- * @internal
- */
-export const idleTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
-  const timer = setTimeout(() => resume(Effect.void), 1).unref()
-  return Effect.sync(() => clearTimeout(timer))
-})
-
 const ownClock = Context.get(DefaultServices.liveServices, Clock.Clock)
 
 /** @internal */
 export const isSystemClock: Effect.Effect<boolean> = Effect.clockWith((clock) => Effect.succeed(clock === ownClock))
 
+/** A sleep that does not keep the process alive. */
+const idleSleep = (duration: Duration.Duration): Effect.Effect<void> =>
+  Effect.async<void>((resume) => {
+    const timer = setTimeout(() => resume(Effect.void), Math.min(Duration.toMillis(duration), maxTimer)).unref()
+    return Effect.sync(() => clearTimeout(timer))
+  })
+
+/**
+ * `nextTurn` for work that must not keep the process alive. A timer, as an immediate that is not counted waits until
+ * something else wakes an idle loop.
+ *
+ * @internal
+ */
+export const idleTurn: Effect.Effect<void> = idleSleep(Duration.millis(1))
+
 /** The clock of the system, on which sleepers do not keep the process alive. */
-const idleClock: Clock.Clock = Object.assign(Clock.make(), {
-  sleep: (duration: Duration.Duration) =>
-    Effect.async<void>((resume) => {
-      const timer = setTimeout(() => resume(Effect.void), Math.min(Duration.toMillis(duration), maxTimer)).unref()
-      return Effect.sync(() => clearTimeout(timer))
-    })
-})
+const idleClock: Clock.Clock = Object.assign(Clock.make(), { sleep: idleSleep })
 
 /**
  * Has the sleeps of a background fiber not keep the process alive. A clock that somebody installed stays.

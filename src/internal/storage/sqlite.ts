@@ -98,7 +98,12 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
       let at = 0
       for (const { expiring, lasting, size } of inserts) {
         for (; at + size <= entries.length; at += size) {
-          queries.push([expires ? expiring : lasting, entries.slice(at, at + size).flatMap(expires ? row : lastingRow)])
+          const params: Array<unknown> = []
+          for (const { expiresAt = null, key, value } of entries.slice(at, at + size)) {
+            if (expires) params.push(key, expiresAt, expiresAt, value)
+            else params.push(key, value)
+          }
+          queries.push([expires ? expiring : lasting, params])
         }
       }
       return queries
@@ -116,13 +121,6 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
     truncate: [`DELETE FROM ${table}`, []]
   }
 }
-
-const row = <K>({ expiresAt, key, value }: Entry<K>): Array<unknown> => {
-  const time = expiresAt ?? null
-  return [key, time, time, value]
-}
-
-const lastingRow = <K>({ key, value }: Entry<K>): Array<unknown> => [key, value]
 
 const sweepIndex = (table: string): string =>
   `CREATE INDEX ${table}_sweep ON ${table} (sweep_at) WHERE sweep_at IS NOT NULL`
@@ -148,9 +146,9 @@ const makeTable = <K>(
       queries.getMany([], 0),
       queries.set(lasting),
       queries.set(expiring),
-      ...[lasting, expiring].flatMap((entry) =>
-        insertSizes.flatMap((size) => queries.setMany(Array<Entry<K>>(size).fill(entry)))
-      ),
+      // Those of many that expire are compiled at the first use: they take a millisecond, and few keyspaces have both.
+      ...queries.setMany([expiring]),
+      ...insertSizes.flatMap((size) => queries.setMany(Array<Entry<K>>(size).fill(lasting))),
       queries.remove(example),
       queries.removeMany([]),
       queries.removeExpired(0, 0),

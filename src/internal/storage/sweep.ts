@@ -3,7 +3,6 @@
  *
  * @internal
  */
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberHandle from "effect/FiberHandle"
 import * as Schedule from "effect/Schedule"
@@ -78,25 +77,24 @@ export const makeSweeper = (
         : Effect.ignore(Effect.flatMap(keyspaces, Effect.forEach((keyspace) => keyspace.removeExpired({ limit }))))
     )
     const fiber = yield* FiberHandle.make<void, StorageError>()
-    const run = (options: SweepOptions, interval: Duration.Duration) => {
-      const each = (keyspace: AnyKeyspace) =>
-        Effect.catchIf(
-          sweeping(keyspace, idleTurn, options),
-          (error) => error.reason !== "ReadOnly",
-          (error) => Effect.logWarning("effect-kv: a sweep of expired entries failed", error)
-        )
-      const all = Effect.flatMap(keyspaces, Effect.forEach(each, { discard: true }))
-      // Ends for good where nothing can be written: there is no need to sweep.
-      const ever = Effect.delay(Effect.asVoid(Effect.repeat(all, Schedule.spaced(interval))), interval)
-      limit = toBatchSize(options)
-      return Effect.asVoid(FiberHandle.run(fiber, outsideTransactions(sleepingIdly(ever))))
-    }
-    return (options: SweepOptions) =>
+    return (options) =>
       Effect.flatMap(
         Effect.mapError(
           durationSetting("the interval of the sweeper", options.interval ?? "1 minute", 1),
           failing("open")
         ),
-        (interval) => run(options, interval)
+        (interval) => {
+          const each = (keyspace: AnyKeyspace) =>
+            Effect.catchIf(
+              sweeping(keyspace, idleTurn, options),
+              (error) => error.reason !== "ReadOnly",
+              (error) => Effect.logWarning("effect-kv: a sweep of expired entries failed", error)
+            )
+          const all = Effect.flatMap(keyspaces, Effect.forEach(each, { discard: true }))
+          // Ends for good where nothing can be written: there is no need to sweep.
+          const ever = Effect.delay(Effect.asVoid(Effect.repeat(all, Schedule.spaced(interval))), interval)
+          limit = toBatchSize(options)
+          return Effect.asVoid(FiberHandle.run(fiber, outsideTransactions(sleepingIdly(ever))))
+        }
       )
   })

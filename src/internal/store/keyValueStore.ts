@@ -92,6 +92,21 @@ export const makeCommon = <K, A>(parts: Parts<K, A>, view: View<K, A>): Common<K
   ): Effect.Effect<B, Failure> =>
     withKey(key, (key) => expiring(method, key, expiry, lasting, (expiryOf) => change(key, expiryOf)))
 
+  /** Sets many, of which those that are to keep the expiry of what is there take it over. */
+  const keepingExpiry = (entries: ReadonlyArray<Storage.Entry & { readonly keeps: boolean }>) => {
+    const kept = entries.filter(({ keeps }) => keeps).map(({ key }) => key)
+    return storage.transaction(Effect.flatMap(keyspace.getMany(kept), (found) => {
+      const live = new Map(found.flatMap(Option.toArray).map((entry) => [entry.key, entry.expiresAt]))
+      return keyspace.setMany(
+        entries.map((entry) =>
+          entry.keeps && live.has(entry.key)
+            ? { ...entry, expiresAt: live.get(entry.key) }
+            : entry
+        )
+      )
+    }))
+  }
+
   // For methods whose `this` says what the values are.
   const editAny = edit as View<K, unknown>["edit"]
 
@@ -129,30 +144,18 @@ export const makeCommon = <K, A>(parts: Parts<K, A>, view: View<K, A>): Common<K
             andThen(encode(key, value), (stored) =>
               keyspace.set(key, stored, expiryOf(undefined))))),
     setMany: (entries, expiry) =>
-      withNow((now) =>
-        andThen(
+      withNow((now) => {
+        const shared = parseExpiry(expiry, lifetime, lifetime)
+        return andThen(
           forEach(entries, ([key, value, own]) =>
-            withKey(key, (key) =>
-              view.parsed("setMany", key, parseExpiry(own ?? expiry, lifetime, lifetime), ({ at, keeps }) =>
-                andThen(encode(key, value), (value) => Exit.succeed({ expiresAt: at(now), keeps, key, value }))))),
-          (entries) => {
-            const kept = entries.filter(({ keeps }) =>
-              keeps
-            ).map(({ key }) => key)
-            if (kept.length === 0) return keyspace.setMany(entries)
-            return storage.transaction(Effect.flatMap(keyspace.getMany(kept), (found) => {
-              const live = new Map(found.flatMap(Option.toArray).map((entry) => [entry.key, entry.expiresAt]))
-              return keyspace.setMany(
-                entries.map((entry) =>
-                  entry.keeps && live.has(entry.key)
-                    ? { ...entry, expiresAt: live.get(entry.key) }
-                    : entry
-                )
-              )
-            }))
-          }
+            withKey(key, (key) => {
+              const rule = own === undefined || own === null ? shared : parseExpiry(own, lifetime, lifetime)
+              return view.parsed("setMany", key, rule, ({ at, keeps }) =>
+                andThen(encode(key, value), (value) => Exit.succeed({ expiresAt: at(now), keeps, key, value })))
+            })),
+          (entries) => entries.some(({ keeps }) => keeps) ? keepingExpiry(entries) : keyspace.setMany(entries)
         )
-      ),
+      }),
     insert: (key, value, expiry) => write("insert", key, value, expiry, (found) => !found),
     replace: (key, value, expiry) => write("replace", key, value, expiry, (found) => found),
     getOrInsert: (key, value, expiry) =>

@@ -29,27 +29,18 @@ interface TtlParts<K, A> extends Parts<K, A> {
 
 type Own = Exclude<keyof TtlStore<string, unknown>, keyof KeyValueStore<string, unknown>>
 
-const conditions: ReadonlyArray<unknown> = [undefined, "persistent", "expiring", "later", "earlier"]
+/** Which entries meet a condition, by their expiry and the one that they would have; `Infinity` for none. */
+const conditions: Record<Condition, (before: number, next: number) => boolean> = {
+  persistent: (before) => before === Infinity,
+  expiring: (before) => before !== Infinity,
+  later: (before, next) => next > before,
+  earlier: (before, next) => next < before
+}
 
 const checked = (onlyIf: Condition | undefined) => (rule: Rule): Either.Either<Rule, string> =>
-  conditions.includes(onlyIf)
+  onlyIf === undefined || Object.hasOwn(conditions, onlyIf)
     ? Either.right(rule)
-    : Either.left(`${shown(onlyIf)} is no condition; give one of ${conditions.slice(1).map(shown).join(", ")}`)
-
-const meets = (condition: Condition | undefined, before: number, next: number): boolean => {
-  switch (condition) {
-    case undefined:
-      return true
-    case "persistent":
-      return before === Infinity
-    case "expiring":
-      return before !== Infinity
-    case "later":
-      return next > before
-    case "earlier":
-      return next < before
-  }
-}
+    : Either.left(`${shown(onlyIf)} is no condition; give one of ${Object.keys(conditions).map(shown).join(", ")}`)
 
 const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
   const { flights, keyspace, lifetime } = parts
@@ -76,28 +67,35 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
       view.parsed(method, key, Either.flatMap(expiry, checked(onlyIf)), (rule) =>
         withNow((now) => {
           const next = rule.at(now)
-          return reschedule(key, (before) => meets(onlyIf, before, next) ? next : undefined)
+          return reschedule(
+            key,
+            (before) => onlyIf === undefined || conditions[onlyIf](before, next) ? next : undefined
+          )
         })))
 
   /** What becomes of an entry's expiry when it is touched. */
+  const toNext = (
+    timeToLive: Duration.DurationInput | undefined
+  ): Either.Either<(before: number, now: number) => number, string> =>
+    timeToLive !== undefined
+      ? Either.map(parseDuration(timeToLive), (millis) => (_, now) => now + millis)
+      : Either.right((before, now) => lifetime === never ? before : Math.max(before, lifetime.at(now)))
   const touching = <B>(
     method: string,
     key: K,
     timeToLive: Duration.DurationInput | undefined,
     use: (key: string, next: (before: number) => number) => Effect.Effect<B, Failure>
   ): Effect.Effect<B, Failure> =>
-    withKey(key, (key) => {
-      if (timeToLive === undefined) {
-        return lifetime === never
-          ? use(key, (before) => before)
-          : withNow((now) => use(key, (before) => Math.max(before, lifetime.at(now))))
-      }
-      return view.parsed(method, key, parseDuration(timeToLive), (millis) =>
-        withNow((now) =>
-          use(key, () =>
-            now + millis)
-        ))
-    })
+    withKey(
+      key,
+      (key) =>
+        view.parsed(
+          method,
+          key,
+          toNext(timeToLive),
+          (next) => withNow((now) => use(key, (before) => next(before, now)))
+        )
+    )
 
   const own: Pick<TtlStore<K, A>, Own> = {
     expire: (key, timeToLive, options) =>

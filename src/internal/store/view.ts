@@ -198,14 +198,13 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     f: Update<A, B>
   ): Effect.Effect<readonly [B, Storage.Change], Codec.CodecError> =>
     andThen(decodeOption(entry), (value) => {
-      if (Option.isSome(value)) {
-        const [answer, edit] = f(value, Option.getOrUndefined(entry))
-        return andThen(encodeEdit(key, entry, edit), (change) => Exit.succeed([answer, change] as const))
-      }
-      const [answer, edit] = f(value, undefined)
       // A misfit is absent: it can be written over, and what would remove it removes nothing.
-      if (edit._tag === "Remove" && Option.isSome(entry)) return Exit.succeed([answer, Storage.keep] as const)
-      return andThen(encodeEdit(key, entry, edit), (change) => Exit.succeed([answer, change] as const))
+      const isMisfit = Option.isNone(value) && Option.isSome(entry)
+      const [answer, edit] = f(value, isMisfit ? undefined : Option.getOrUndefined(entry))
+      return andThen(
+        encodeEdit(key, entry, isMisfit && edit._tag === "Remove" ? keep : edit),
+        (change) => Exit.succeed([answer, change] as const)
+      )
     })
 
   /**
@@ -276,13 +275,13 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     return Stream.fromPull(Effect.map(Stream.toPull(stream), Effect.flatMap(page)))
   }
 
-  const invalid = (method: string, key: string | undefined, detail: string) =>
+  const invalid = (method: string, key: string, detail: string) =>
     Effect.fail(new StorageError({ detail, key, keyspace: name, method, reason: "InvalidValue" }))
 
   /** Reads what a user gave; what is wrong with it is an error of the call. */
   const parsed = <B, C, E, R>(
     method: string,
-    key: string | undefined,
+    key: string,
     input: Either.Either<B, string>,
     use: (value: B) => Effect.Effect<C, E, R>
   ): Effect.Effect<C, E | StorageError, R> =>
@@ -291,7 +290,7 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
   /** Decides when what is written expires: as told, or by the rule for what is not. */
   const expiring = <B, E>(
     method: string,
-    key: string | undefined,
+    key: string,
     expiry: Expiry | undefined,
     unsaid: Rule,
     use: (expiryOf: ExpiryOf) => Effect.Effect<B, E>
