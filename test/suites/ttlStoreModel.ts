@@ -203,9 +203,9 @@ const meets = (condition: TtlStore.Condition | undefined, before: number, next: 
 const touched = (model: Model, life: number | undefined) => (before: number): number =>
   life !== undefined
     ? model.now + Math.max(life, 0)
-    : before === Infinity || model.lifetime === Infinity
+    : model.lifetime === Infinity
     ? before
-    : model.now + model.lifetime
+    : Math.max(before, model.now + model.lifetime)
 
 const expect = (model: Model, command: Command): unknown => {
   switch (command._tag) {
