@@ -158,7 +158,7 @@ export interface KeyValueStore<in out K, in out A> {
   /** Runs the effect in a transaction of this store's `Storage`; see there. */
   readonly transaction: <B, E, R>(
     self: Effect.Effect<B, E, R>,
-    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+    options?: { readonly retry?: Schedule.Schedule<unknown> | boolean | undefined }
   ) => Effect.Effect<B, E | StorageError, R>
 }
 

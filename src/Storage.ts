@@ -250,12 +250,15 @@ export class Storage extends Context.Tag("effect-kv/Storage")<Storage, {
   /**
    * Runs the effect in a serializable transaction: committed if it succeeds, rolled back if it fails, dies or is
    * interrupted. In a transaction it is a savepoint of that one. Other work on an embedded database waits meanwhile, so
-   * keep the body short. The body runs once; with `retry` it runs again, on that schedule, when the transaction could
-   * not be had or was lost to a conflict.
+   * keep the body short.
+   *
+   * The body runs once; with `retry` it runs again when the transaction could not be had or was lost to a conflict with
+   * another one: on a schedule of yours, or with `true` for as long as `lockTimeout`, after short pauses. On PostgreSQL
+   * conflicts are a part of life, so ask for it where the body can run twice.
    */
   readonly transaction: <A, E, R>(
     self: Effect.Effect<A, E, R>,
-    options?: { readonly retry?: Schedule.Schedule<unknown> | undefined }
+    options?: { readonly retry?: Schedule.Schedule<unknown> | boolean | undefined }
   ) => Effect.Effect<A, E | StorageError, R>
   readonly maintenance: Maintenance
 }>() {}

@@ -45,10 +45,19 @@ describe("an engine that is not there", () => {
 
   it.effect("a database of another kind is refused", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Layer.build(Layer.provide(Storage.layer(), client(Effect.never, "pg"))))
+      const error = yield* Effect.flip(Layer.build(Layer.provide(Storage.layer(), client(Effect.never, "mysql"))))
       assert.strictEqual(error.reason, "Unavailable")
       assert.include(error.message, "SQLite")
     }).pipe(Effect.scoped))
+
+  for (const kind of ["sqlite", "pg"] as const) {
+    it.effect(`a client of ${kind} that never gives a connection is Busy`, () =>
+      Effect.gen(function*() {
+        const storage = Storage.layer({ lockTimeout: "50 millis" })
+        const error = yield* Effect.flip(Layer.build(Layer.provide(storage, client(Effect.never, kind))))
+        assert.strictEqual(error.reason, "Busy")
+      }).pipe(Effect.scoped))
+  }
 
   it.effect("a client that gives no connection is a typed failure", () =>
     Effect.gen(function*() {

@@ -827,11 +827,14 @@ export const suite = ({ layer, name }: Engine) =>
           yield* Effect.forEach(
             Array.from({ length: 50 }),
             () =>
-              storage.transaction(Effect.gen(function*() {
-                const now = Number(valueOf(yield* keyspace.get("n")) ?? 0)
-                yield* Effect.yieldNow()
-                yield* keyspace.set("n", String(now + 1))
-              })),
+              storage.transaction(
+                Effect.gen(function*() {
+                  const now = Number(valueOf(yield* keyspace.get("n")) ?? 0)
+                  yield* Effect.yieldNow()
+                  yield* keyspace.set("n", String(now + 1))
+                }),
+                { retry: true }
+              ),
             { concurrency: "unbounded" }
           )
           assert.strictEqual(valueOf(yield* keyspace.get("n")), "50")

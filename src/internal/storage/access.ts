@@ -38,8 +38,12 @@ export interface Level<C> {
   readonly depth: number
   readonly parent: Level<C> | undefined
   ended: boolean
+  /** Whether it is somebody else's: the user's own SQL opened it. */
+  readonly foreign: boolean
   /** Set when the engine ended the transaction by itself. */
   broken: Fault | undefined
+  /** The last failure in it, which may be why the engine does no more in it. */
+  failure: Fault | undefined
   /** What is to be done once it is committed, with all that it is nested in. */
   readonly onCommit: Array<() => void>
 }
@@ -63,11 +67,14 @@ export interface Guard<X> {
 export interface Engine<C, X> {
   /** Runs `self` with a connection to itself, outside of any transaction, then settles. */
   readonly exclusive: <A, R, B, E>(
-    self: (connection: C) => Effect.Effect<A, X, R>,
-    settle: Settle<A, X, B, E, R>,
+    self: (connection: C) => Effect.Effect<A, X | Fault, R>,
+    settle: Settle<A, X | Fault, B, E, R>,
     wait: () => Wait<E>
   ) => Effect.Effect<B, E, R>
-  readonly begin: (connection: C) => Effect.Effect<void, X>
+  /** Whether there is one connection only, so that nobody else does anything while a transaction is open. */
+  readonly single: boolean
+  readonly begin: (connection: C, serializable: boolean) => Effect.Effect<void, X>
+  /** On a single connection it can be tried again. */
   readonly commit: (connection: C) => Effect.Effect<void, X>
   readonly rollback: (connection: C) => Effect.Effect<void, X>
   readonly savepoint: (connection: C, name: string) => Effect.Effect<void, X>
@@ -95,11 +102,12 @@ export interface Engine<C, X> {
 }
 
 /**
- * One operation's work on a connection. It reads the clock when it runs, not when it was asked for.
+ * One operation's work on a connection. It reads the clock when it runs, not when it was asked for. `alone`: outside of
+ * any transaction.
  *
  * @internal
  */
-export type Body<C, X, B> = (connection: C, clock: Clock.Clock) => Effect.Effect<B, X>
+export type Body<C, X, B> = (connection: C, clock: Clock.Clock, alone: boolean) => Effect.Effect<B, X | Fault>
 
 /** What an operation has to know of the fiber that runs it. */
 interface Here<C> {
@@ -118,7 +126,7 @@ interface Here<C> {
 
 interface Job<C, X> {
   /** Does the work in the transaction of its batch. The exit says whether it went wrong; the job keeps its result. */
-  readonly run: (connection: C) => Effect.Effect<Exit.Exit<unknown, X>>
+  readonly run: (connection: C) => Effect.Effect<Exit.Exit<unknown, X | Fault>>
   /** Tells the waiting fiber: its own result, or why the whole batch failed. */
   readonly settle: (failure: Cause.Cause<Fault> | undefined) => void
   /** Since when the fiber waits: `realMillis`. */
@@ -139,7 +147,11 @@ const endOf = <C>(level: Level<C>): Fault | undefined => {
   return undefined
 }
 
-/** The pause before another attempt at a lock: short at first, never long, and not the same for two who wait. */
+/** What is behind a fault: an earlier failure in the same transaction, perhaps. */
+const originOf = <C>(level: Level<C> | undefined, fault: Fault): Fault =>
+  fault.kind === "aftermath" ? level?.failure ?? fault : fault
+
+/** The pause before another attempt: short at first, never long, and not the same for two who wait. */
 const backOff = (retries: number): Effect.Effect<unknown> =>
   Effect.flatMap(Random.next, (random) => waitFor(Math.min(2 ** retries, 20) * (0.5 + random)))
 
@@ -173,20 +185,43 @@ export class Access<C, X> {
     return this.here(call, (at) => this.use(at, body, (value) => Effect.succeed(done(value)), call))
   }
 
-  /** What changes something at once or not at all: as `run`, but writes of several fibers in one turn share a transaction. */
-  write<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
-    return this.here(call, (at) =>
-      this.isQueued(at)
-        ? this.queued(at, body, done, call)
-        : this.use(at, body, (value) => Effect.succeed(done(value)), call))
+  /** As `run`, for what changes nothing: on a connection of its own it can be interrupted. */
+  read<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
+    if (this.engine.single) return this.run(body, done, call)
+    return this.here(call, (at) => {
+      const reading: Body<C, X, B> = (connection, clock, alone) =>
+        alone ? at.restore(body(connection, clock, alone)) : body(connection, clock, alone)
+      return this.use(at, reading, (value) => Effect.succeed(done(value)), call)
+    })
   }
 
-  /** Reads, then writes what `write` takes, with nobody in between; shares a transaction as `write` does. */
-  update<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
+  /**
+   * What changes something at once or not at all: as `run`, but writes of several fibers in one turn share a transaction,
+   * and one that fails leaves somebody else's transaction as it was.
+   */
+  write<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
+    return this.here(call, (at) => {
+      if (this.isQueued(at)) return this.queued(at, body, done, call)
+      return at.level?.foreign === true && !this.engine.single
+        ? Effect.mapBoth(this.atomically(at, body, call), { onFailure: call.fail, onSuccess: done })
+        : this.use(at, body, (value) => Effect.succeed(done(value)), call)
+    })
+  }
+
+  /**
+   * Locks and reads, then writes what `write` takes, with nobody in between; shares a transaction as `write` does. Where
+   * it has nothing to write, which `isKept` tells, the lock is undone.
+   */
+  update<A, B, E>(
+    body: Body<C, X, B>,
+    done: (value: B) => A,
+    isKept: (value: B) => boolean,
+    call: Call<E>
+  ): Effect.Effect<A, E> {
     return this.here(call, (at) =>
       this.isQueued(at)
         ? this.queued(at, body, done, call)
-        : Effect.mapBoth(this.atomically(at, body, call), { onFailure: call.fail, onSuccess: done }))
+        : Effect.mapBoth(this.atomically(at, body, call, isKept), { onFailure: call.fail, onSuccess: done }))
   }
 
   /** Several statements, all or none: in a transaction of their own or under a savepoint. */
@@ -204,14 +239,33 @@ export class Access<C, X> {
         at,
         (plain) => {
           const connection = at.level === undefined ? this.engine.careful(plain) : plain
-          const level = this.makeLevel(connection, at.level)
+          const level = this.makeLevel(connection, at.level, false)
           const inner = at.restore(Effect.mapInputContext(self, (context: Context.Context<R>) =>
             this.engine.enter(Context.add(context, this.tag, level), level)))
-          return this.bracket(at, connection, inner, call.fail, level)
+          // The wait for its end is not that for its beginning.
+          const outer = { ...at, from: undefined, since: undefined }
+          return this.bracket(outer, connection, inner, { fail: call.fail, level, serializable: true })
         },
         identity<Exit.Exit<A, E | E2>>,
         call
       ))
+  }
+
+  /**
+   * Runs again what was lost to a conflict, for as long as one may wait for a lock. In a transaction there is no sense in
+   * that: it is lost with all that it has read.
+   */
+  retrying<A, E, R>(self: Effect.Effect<A, E, R>, isLost: (error: E) => boolean): Effect.Effect<A, E, R> {
+    return Effect.flatMap(this.level, (level) => {
+      const deadline = realMillis() + this.lockMillis
+      const attempt = (retries: number): Effect.Effect<A, E, R> =>
+        Effect.catchIf(
+          self,
+          (error) => level === undefined && isLost(error) && realMillis() < deadline,
+          () => Effect.flatMap(backOff(retries), () => attempt(retries + 1))
+        )
+      return attempt(0)
+    })
   }
 
   /** Waits until what was queued is written; not in a transaction, for whose end the queue itself waits. */
@@ -269,7 +323,7 @@ export class Access<C, X> {
     )
   }
 
-  private readonly makeLevel = (connection: C, parent?: Level<C>): Level<C> => {
+  private readonly makeLevel = (connection: C, parent: Level<C> | undefined, foreign: boolean): Level<C> => {
     const level: Level<C> = {
       broken: undefined,
       connection: this.engine.guarded(connection, {
@@ -278,6 +332,8 @@ export class Access<C, X> {
       }),
       depth: parent === undefined ? 0 : parent.depth + 1,
       ended: false,
+      failure: undefined,
+      foreign,
       gate: new Gate(),
       onCommit: [],
       parent
@@ -286,7 +342,8 @@ export class Access<C, X> {
   }
 
   private levelOf(context: Context.Context<never>): Level<C> | undefined {
-    return context.unsafeMap.get(this.tag.key) ?? this.engine.joined(context, this.makeLevel)
+    return context.unsafeMap.get(this.tag.key) ??
+      this.engine.joined(context, (connection) => this.makeLevel(connection, undefined, true))
   }
 
   /**
@@ -295,14 +352,14 @@ export class Access<C, X> {
    */
   private use<A, B, R, E>(
     at: Here<C>,
-    body: (connection: C, clock: Clock.Clock) => Effect.Effect<B, X, R>,
+    body: (connection: C, clock: Clock.Clock, alone: boolean) => Effect.Effect<B, X | Fault, R>,
     done: (value: B) => Effect.Effect<A, E>,
     { fail, keyspace }: Call<E>
   ): Effect.Effect<A, E, R> {
     const { clock, level, restore } = at
     const run = (connection: C) => {
       if (at.since !== undefined) at.waited = realMillis() - at.since
-      return body(connection, clock)
+      return body(connection, clock, level === undefined)
     }
     const failed = (fault: Fault) => {
       if (at.since !== undefined) record(metrics.lockWait, keyspace, at.waited ?? realMillis() - at.since)
@@ -325,7 +382,7 @@ export class Access<C, X> {
           return end === undefined ? run(level.connection) : Effect.fail(end)
         },
         {
-          onFailure: (cause) => this.failing(cause, failed),
+          onFailure: (cause) => this.failing(cause, (fault) => failed(originOf(level, fault))),
           onSuccess: succeeded
         },
         wait
@@ -338,7 +395,7 @@ export class Access<C, X> {
         {
           onFailure: (cause) =>
             this.failing(cause, (fault) => {
-              if (fault.stale && retries === 0) return attempt(1)
+              if (fault.kind === "remembered" && retries === 0) return attempt(1)
               if (fault.reason !== "Busy") return failed(fault)
               return this.timeLeft(at) > 0
                 ? Effect.flatMap(restore(backOff(retries)), () => attempt(retries + 1))
@@ -356,8 +413,10 @@ export class Access<C, X> {
    * one, so nothing may follow.
    */
   private afterFailure(level: Level<C>, connection: C, error: X): Effect.Effect<void> {
+    const fault = this.faultOf(error)
+    if (fault.kind !== "aftermath") level.failure = fault
     return Effect.map(this.engine.isOpen(connection), (open) => {
-      if (!open) breakUp(level, this.faultOf(error))
+      if (!open) breakUp(level, fault)
     })
   }
 
@@ -391,16 +450,22 @@ export class Access<C, X> {
 
   /** Opens a transaction or savepoint, runs `inner`, ends it. Fails only if it could not open; the rest is the Exit. */
   private bracket<A, E, R, E2>(
-    { level: parent }: Here<C>,
+    at: Here<C>,
     connection: C,
     inner: Effect.Effect<A, E, R>,
-    fail: (fault: Fault) => E2,
-    level?: Level<C>
+    { fail, isKept, level, serializable = false }: {
+      readonly fail: (fault: Fault) => E2
+      /** Whether it is to succeed and be rolled back. */
+      readonly isKept?: ((value: A) => boolean) | undefined
+      readonly level?: Level<C>
+      readonly serializable?: boolean
+    }
   ): Effect.Effect<Exit.Exit<A, E | E2>, X, R> {
     const { engine } = this
+    const { level: parent } = at
     const name = `effect_kv_${++this.savepoints}`
     const [begin, commit, rollback] = parent === undefined
-      ? [this.begin(connection), this.commit(connection), this.rollback(connection)]
+      ? [this.begin(connection, serializable), this.commit(connection, at), this.rollback(connection)]
       : [
         engine.savepoint(connection, name),
         Effect.mapError(engine.release(connection, name), (error) => this.faultOf(error)),
@@ -414,12 +479,10 @@ export class Access<C, X> {
           Effect.exit(inner),
           (exit) =>
             Effect.flatMap(level === undefined ? Effect.void : this.end(level), () => {
-              if (Exit.isFailure(exit)) {
-                return undo(exit)
-              }
+              if (Exit.isFailure(exit) || isKept?.(exit.value) === true) return undo(exit)
               if (level?.broken !== undefined) return undo(Exit.fail(fail(level.broken)))
               return Effect.matchEffect(commit, {
-                onFailure: (fault) => undo(Exit.fail(fail(fault))),
+                onFailure: (fault) => undo(Exit.fail(fail(originOf(level, fault)))),
                 onSuccess: () => {
                   if (parent !== undefined) parent.onCommit.push(...level?.onCommit ?? [])
                   else level?.onCommit.forEach((done) => done())
@@ -450,27 +513,25 @@ export class Access<C, X> {
     ))
   }
 
-  private begin(connection: C): Effect.Effect<void, X> {
+  private begin(connection: C, serializable: boolean): Effect.Effect<void, X> {
     return Effect.suspend(() => {
-      if (!this.unsure) return this.engine.begin(connection)
+      const begin = this.engine.begin(connection, serializable)
+      if (!this.unsure) return begin
       this.unsure = false
-      return Effect.zipRight(Effect.ignore(this.engine.rollback(connection)), this.engine.begin(connection))
+      return Effect.zipRight(Effect.ignore(this.engine.rollback(connection)), begin)
     })
   }
 
-  /** A commit may find the database locked as well; it is tried again for as long as there is time. */
-  private commit(connection: C): Effect.Effect<void, Fault> {
-    return Effect.suspend(() => {
-      const deadline = realMillis() + this.lockMillis
-      const attempt = (retries: number): Effect.Effect<void, Fault> =>
-        Effect.catchAll(this.engine.commit(connection), (error) => {
-          const fault = this.faultOf(error)
-          return fault.reason === "Busy" && realMillis() < deadline
-            ? Effect.flatMap(backOff(retries), () => attempt(retries + 1))
-            : Effect.fail(fault)
-        })
-      return attempt(0)
-    })
+  /** A commit may find a single connection's database locked as well; it is tried again for as long as there is time. */
+  private commit(connection: C, at: Here<C>): Effect.Effect<void, Fault> {
+    const attempt = (retries: number): Effect.Effect<void, Fault> =>
+      Effect.catchAll(this.engine.commit(connection), (error) => {
+        const fault = this.faultOf(error)
+        return fault.reason === "Busy" && this.engine.single && this.timeLeft(at) > 0
+          ? Effect.flatMap(backOff(retries), () => attempt(retries + 1))
+          : Effect.fail(fault)
+      })
+    return attempt(0)
   }
 
   private rollback(connection: C): Effect.Effect<void> {
@@ -503,10 +564,10 @@ export class Access<C, X> {
     { fail }: Call<E>
   ): Effect.Effect<A, E> {
     return restore(Effect.async<A, E>((resume) => {
-      let result: Exit.Exit<B, X> | undefined
+      let result: Exit.Exit<B, X | Fault> | undefined
       const onSettled: Array<() => void> = []
       const job: Job<C, X> = {
-        run: (connection) => Effect.map(Effect.exit(body(connection, clock)), (exit) => result = exit),
+        run: (connection) => Effect.map(Effect.exit(body(connection, clock, false)), (exit) => result = exit),
         settle: (failure) => {
           job.state = "settled"
           resume(
@@ -571,7 +632,7 @@ export class Access<C, X> {
   })
 
   /** What goes wrong with one job is its own affair, unless the transaction of all of them is gone with it. */
-  private runAll(jobs: ReadonlyArray<Job<C, X>>, connection: C): Effect.Effect<void, X> {
+  private runAll(jobs: ReadonlyArray<Job<C, X>>, connection: C): Effect.Effect<void, X | Fault> {
     return Effect.forEach(jobs, (job) =>
       Effect.suspend(() => {
         if (job.state === "settled") return Effect.void
@@ -586,16 +647,18 @@ export class Access<C, X> {
   private atomically<B>(
     at: Here<C>,
     body: Body<C, X, B>,
-    { keyspace }: Call<unknown>
+    { keyspace }: Call<unknown>,
+    isKept?: (value: B) => boolean
   ): Effect.Effect<B, Fault> {
     return this.use(
       at,
       (plain) => {
         const { level } = at
         const connection = level === undefined ? this.engine.careful(plain) : plain
-        return this.bracket(at, connection, body(connection, at.clock), identity<Fault>)
+        const inner = body(connection, at.clock, false)
+        return Effect.flatten(this.bracket(at, connection, inner, { fail: identity<Fault>, isKept }))
       },
-      Exit.mapError((error) => this.faultOf(error)),
+      Effect.succeed<B>,
       { fail: identity<Fault>, keyspace }
     )
   }

@@ -7,14 +7,18 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import { StorageError } from "../../StorageError.js"
 import { Access, type Engine, type Guard, type Level } from "./access.js"
+import { waitFor } from "./compat.js"
 import type { Dialect } from "./dialect.js"
-import { failing } from "./fault.js"
+import { failing, Fault } from "./fault.js"
+import type { Settle, Wait } from "./gate.js"
+import { postgres } from "./postgres.js"
 import { sqlite } from "./sqlite.js"
 
 /** @internal */
@@ -61,13 +65,15 @@ export const dialectCommands = (dialect: Dialect) => {
   const command = (text: string) => (connection: Connection) =>
     Effect.asVoid(dialect.compiling(connection).execute(text, [], undefined))
   return {
-    begin: command(dialect.begin),
+    begin: (connection: Connection, serializable: boolean) =>
+      command(serializable ? dialect.beginSerializable : dialect.begin)(connection),
     careful: dialect.recompiling,
     classify: dialect.classify,
     coalesce: dialect.coalesce,
-    commit: command(dialect.commit),
+    commit: dialect.commit,
     guarded,
     isOpen: dialect.isOpen,
+    single: dialect.single,
     system: dialect.system,
     release: (connection: Connection, name: string) => command(dialect.release(name))(connection),
     rollback: command(dialect.rollback),
@@ -92,38 +98,101 @@ export const accessOf = (
       orElse: () =>
         Effect.fail(
           new StorageError({
-            detail: "Storage runs on SQLite; provide a SQLite client or Storage.layerMemory",
+            detail: "Storage runs on SQLite and PostgreSQL; provide a client of one of them or Storage.layerMemory",
             method: "open",
             reason: "Unavailable"
           })
         ),
+      pg: () => Effect.succeed(postgres(lockTimeout)),
       sqlite: () => Effect.succeed(sqlite)
     })
-    const own = yield* Effect.mapError(
-      Effect.scoped(client.reserve),
-      (error) => failing("open")(dialect.classify(error))
-    )
     const runtime = yield* Effect.runtime<never>()
+    const own = yield* Effect.mapError(
+      Effect.uninterruptibleMask((restore) =>
+        borrowing(client, runtime, Effect.succeed, { onFailure: Effect.failCause, onSuccess: Effect.succeed }, {
+          millis: Duration.toMillis(lockTimeout),
+          onTimeout: () => new Fault("Busy", `the client had no connection free for ${Duration.format(lockTimeout)}`),
+          restore
+        })
+      ),
+      (error) => failing("open")(error instanceof Fault ? error : dialect.classify(error))
+    )
     // Another Storage may have been here while this one waited for the connection.
     const other = accesses.get(client.reserve)
     if (other !== undefined) return other
-    const made = { access: new Access(bareEngine(client, dialect, own, lockTimeout), runtime), dialect }
+    const made = { access: new Access(bareEngine(client, dialect, own, lockTimeout, runtime), runtime), dialect }
     accesses.set(client.reserve, made)
     return made
+  })
+
+/**
+ * A connection of the client's for as long as the scope is open. The wait for one ends with the time-out or an
+ * interruption; then a connection that comes later is given back.
+ *
+ * The client is never interrupted in that: PostgreSQL's loses a connection that nobody waits for any more.
+ */
+const reserved = <E>(
+  client: SqlClient.SqlClient,
+  runtime: Runtime.Runtime<never>,
+  scope: Scope.CloseableScope,
+  { millis, onTimeout, restore }: Wait<E>
+): Effect.Effect<Exit.Exit<Connection, SqlError>, E> =>
+  Effect.suspend(() => {
+    let arrived: Exit.Exit<Connection, SqlError> | undefined
+    let wake: (() => void) | undefined
+    let isOver = false
+    Runtime.runFork(runtime)(Scope.extend(client.reserve, scope)).addObserver((exit) => {
+      arrived = exit
+      if (isOver) Runtime.runFork(runtime)(Scope.close(scope, Exit.void))
+      wake?.()
+    })
+    if (arrived !== undefined) return Effect.succeed(arrived)
+    const giveUp = Effect.suspend(() => {
+      isOver = true
+      return arrived === undefined ? Effect.void : Scope.close(scope, Exit.void)
+    })
+    const arrival = waitFor(millis, (done) => {
+      if (arrived === undefined) wake = done
+      else done()
+    })
+    return Effect.matchCauseEffect(restore(arrival), {
+      onFailure: (cause) => Effect.zipRight(giveUp, Effect.failCause(cause)),
+      onSuccess: () =>
+        arrived === undefined ? Effect.zipRight(giveUp, Effect.fail(onTimeout())) : Effect.succeed(arrived)
+    })
+  })
+
+/** Runs `self` with a connection of the client's, gives it back, then settles. */
+const borrowing = <A, R, B, E>(
+  client: SqlClient.SqlClient,
+  runtime: Runtime.Runtime<never>,
+  self: (connection: Connection) => Effect.Effect<A, SqlError | Fault, R>,
+  settle: Settle<A, SqlError | Fault, B, E, R>,
+  wait: Wait<E>
+): Effect.Effect<B, E, R> =>
+  Effect.flatMap(Scope.make(), (scope) => {
+    const close = Scope.close(scope, Exit.void)
+    return Effect.flatMap(reserved(client, runtime, scope, wait), (arrived) =>
+      Effect.matchCauseEffect(Effect.flatMap(arrived, self), {
+        onFailure: (cause) =>
+          Effect.zipRight(close, settle.onFailure(cause)),
+        onSuccess: (value) => Effect.zipRight(close, settle.onSuccess(value))
+      }))
   })
 
 const bareEngine = (
   client: SqlClient.SqlClient,
   dialect: Dialect,
   own: Connection,
-  lockTimeout: Duration.Duration
+  lockTimeout: Duration.Duration,
+  runtime: Runtime.Runtime<never>
 ): Engine<Connection, SqlError> => {
   const prototype = Object.getPrototypeOf(own)
   const isOwn = (connection: Connection): boolean =>
     connection === own || (prototype !== Object.prototype && Object.getPrototypeOf(connection) === prototype)
   // The user's transactions, by the value that stands for each of them in the context.
   const joined = new WeakMap<object, Level<Connection>>()
-  // Those that may still be open. Who is given the connection outside of any transaction knows that they are over.
+  // Those that may still be open. Who is given the only connection outside of any transaction knows that they are over.
   const open = new Set<Level<Connection>>()
   const endOthers = () => {
     for (const level of open) level.ended = true
@@ -133,21 +202,13 @@ const bareEngine = (
     ...dialectCommands(dialect),
     enter: (context, { connection, depth }) =>
       Context.add(context, SqlClient.TransactionConnection, [connection, depth]),
-    // The wait for the client's own permit is the client's: it can be interrupted and has no time-out.
-    exclusive: (self, settle, wait) =>
-      Effect.flatMap(Scope.make(), (scope) => {
-        const close = Scope.close(scope, Exit.void)
-        return Effect.matchCauseEffect(
-          Effect.flatMap(wait().restore(Scope.extend(client.reserve, scope)), (connection) => {
-            endOthers()
-            return self(connection)
-          }),
-          {
-            onFailure: (cause) => Effect.zipRight(close, settle.onFailure(cause)),
-            onSuccess: (value) => Effect.zipRight(close, settle.onSuccess(value))
-          }
-        )
-      }),
+    exclusive: (self, settle, wait) => {
+      const alone = (connection: Connection) => {
+        endOthers()
+        return self(connection)
+      }
+      return borrowing(client, runtime, alone, settle, wait())
+    },
     joined: (context, makeLevel) => {
       const transaction: readonly [Connection, number] | undefined = context.unsafeMap.get(
         SqlClient.TransactionConnection.key
@@ -155,10 +216,10 @@ const bareEngine = (
       if (transaction === undefined || !isOwn(transaction[0])) return undefined
       let level = joined.get(transaction)
       if (level === undefined) {
-        // A new outermost transaction has the client's permit, so those before it are over.
-        if (transaction[1] === 0) endOthers()
+        // A new outermost transaction has the only connection, so those before it are over.
+        if (dialect.single && transaction[1] === 0) endOthers()
         joined.set(transaction, level = makeLevel(dialect.recompiling(transaction[0])))
-        open.add(level)
+        if (dialect.single) open.add(level)
       }
       return level
     },

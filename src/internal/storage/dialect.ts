@@ -14,6 +14,11 @@ import type { Bounds } from "./range.js"
 /** @internal */
 export type Query = readonly [text: string, params: ReadonlyArray<unknown>]
 
+/** @internal */
+export interface Row {
+  readonly [column: string]: unknown
+}
+
 /**
  * The statements of one keyspace. `now` is milliseconds since the epoch, and rows with `expires_at <= now` are absent.
  *
@@ -30,12 +35,17 @@ export interface Queries<K> {
   readonly head: (key: K, now: number) => Query
   /** Rows: `position` in `keys`, `value`, `expires_at`. */
   readonly getMany: (keys: ReadonlyArray<K>, now: number) => Query
-  /** An entry that expires is not written where `sweep_at` would be too late for it. */
-  readonly set: (entry: Entry<K>) => Query
+  /** As `get`, of expired rows too. Until the end of the transaction nobody else locks or writes the key, there or not. */
+  readonly lock: (key: K, now: number) => Query
+  /**
+   * May leave out an entry for which `sweep_at` would be too late. `alone`: outside of a transaction, which has said how
+   * long to wait for a lock.
+   */
+  readonly set: (entry: Entry<K>, alone: boolean) => Query
   /** With `sweep_at`. */
   readonly setMany: (entries: ReadonlyArray<Entry<K>>) => ReadonlyArray<Query>
   /** Rows: `expires_at` of what was deleted, expired or not. */
-  readonly remove: (key: K) => Query
+  readonly remove: (key: K, alone: boolean) => Query
   readonly removeMany: (keys: ReadonlyArray<K>) => Query
   /** Rows: `key`, `value`, `expires_at`, in any order. */
   readonly take: (bounds: Bounds<K>, now: number) => Query
@@ -47,8 +57,8 @@ export interface Queries<K> {
   readonly stat: (bounds: Bounds<K>, now: number) => Query
   /** Deletes up to the limit of the bounds, expired or not, in any order. Rows: `expires_at`. */
   readonly clear: (bounds: Bounds<K>) => Query
-  /** Deletes every row. */
-  readonly truncate: Query
+  /** Deletes every row; together. One of them answers with a row: `entries`, how many had not expired. */
+  readonly clearAll: (now: number) => ReadonlyArray<Query>
   /** Of the first rows that are to be looked at, deletes those that have expired. Rows: one for each. */
   readonly removeExpired: (now: number, limit: number) => Query
   /** Of the first rows that are to be looked at, has those that live be looked at when they expire. Rows: one for each. */
@@ -69,13 +79,17 @@ export interface Dialect {
   readonly system: string
   readonly classify: (error: SqlError) => Fault
   readonly begin: string
-  readonly commit: string
+  readonly beginSerializable: string
+  /** Fails if what was done in the transaction is not kept. */
+  readonly commit: (connection: Connection) => Effect.Effect<void, SqlError>
   readonly rollback: string
   readonly savepoint: (name: string) => string
   readonly release: (name: string) => string
   readonly rollbackTo: (name: string) => string
   /** Whether a transaction is open on the connection. */
   readonly isOpen: (connection: Connection) => Effect.Effect<boolean>
+  /** Whether there is one connection only: nobody else does anything while it is in a transaction. */
+  readonly single: boolean
   /** Whether one transaction for many writes is cheaper than a connection for each. */
   readonly coalesce: boolean
   /** The same connection, compiling each statement anew. */
@@ -86,6 +100,10 @@ export interface Dialect {
   readonly check: (connection: Connection) => Effect.Effect<Fault | undefined, SqlError>
   /** Rows: one if the table exists. */
   readonly hasTable: (name: string) => Query
+  /** Rows: `id` and `keys` of the keyspace. */
+  readonly findKeyspace: (name: string) => Query
+  /** As `findKeyspace`; fails if it is there. */
+  readonly addKeyspace: (name: string, keys: string) => Query
   /** Gives some of the free room back to the file system; tells how many pages are still free. */
   readonly reclaim: (connection: Connection) => Effect.Effect<number, SqlError>
   /** Outside of a transaction: brings what was written to its place before there is much of it. */
@@ -94,7 +112,10 @@ export interface Dialect {
   readonly migrations: ReadonlyArray<(tables: ReadonlyArray<string>) => ReadonlyArray<string>>
   readonly textTable: (name: string) => Table<string>
   readonly bytesTable: (name: string) => Table<Uint8Array>
-  readonly toValue: (value: unknown) => Value
+  /** The value in a row that has the columns that `get` has. */
+  readonly toValue: (row: Row) => Value
+  /** Why the database could not hold the value, if that has to be known before. */
+  readonly valueIssue: (value: Value) => string | undefined
   /** How many rows were written, by what the driver answers. */
   readonly written: (result: unknown) => number
 }

@@ -12,8 +12,11 @@ export class Fault {
     readonly reason: StorageErrorReason,
     readonly detail: string,
     readonly cause?: unknown,
-    /** It may be an earlier failure that was remembered. */
-    readonly stale = false
+    /**
+     * `remembered`: it may be an earlier failure, and be over. `aftermath`: something in the same transaction failed
+     * before, and this follows of it.
+     */
+    readonly kind?: "remembered" | "aftermath"
   ) {}
 }
 

@@ -236,6 +236,7 @@ const makeEngine = (
       rollback: () => end(outermost, true),
       rollbackTo: (_, name) => end(name, true),
       savepoint: (_, name) => open(name),
+      single: true,
       system: "memory"
     },
     memory

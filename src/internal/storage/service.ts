@@ -88,7 +88,12 @@ export const makeService = <C, X>(engine: {
       },
       transaction: (self, options) => {
         const once = access.transaction(self, callOf("transaction"))
-        return options?.retry === undefined ? once : Effect.retry(once, { schedule: options.retry, while: isLost })
+        const retry = options?.retry ?? false
+        return retry === true
+          ? access.retrying(once, isLost)
+          : retry === false
+          ? once
+          : Effect.retry(once, { schedule: retry, while: isLost })
       }
     }
   })

@@ -12,13 +12,13 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"
-import type { Change, Entry, Options, Slice, Storage } from "../../Storage.js"
+import type { Change, Entry, Options, Slice, Storage, Value } from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
 import { callOf } from "./call.js"
 import { accessOf } from "./client.js"
 import { nextTurn } from "./compat.js"
-import type { Dialect, Query, Table } from "./dialect.js"
+import type { Dialect, Query, Row, Table } from "./dialect.js"
 import { durationSetting } from "./duration.js"
 import { failing, Fault, otherKeys } from "./fault.js"
 import { bytesKeys, type KeyKind, textKeys } from "./keys.js"
@@ -40,10 +40,6 @@ const executeAll = (connection: Connection, queries: ReadonlyArray<Query>) =>
   Effect.forEach(queries, (query) => execute(connection, query), { discard: true })
 
 const toExpiry = (expiresAt: unknown): number | undefined => expiresAt === null ? undefined : Number(expiresAt)
-
-interface Row {
-  readonly [column: string]: unknown
-}
 
 const liveRows = (rows: ReadonlyArray<Row>, now: number): number => {
   let count = 0
@@ -67,32 +63,32 @@ const makeDriver = <K extends string | Uint8Array>(
   const toEntry = (row: Row): Entry<K> => ({
     expiresAt: toExpiry(row.expires_at),
     key: toKey(row.key),
-    value: dialect.toValue(row.value)
+    value: dialect.toValue(row)
   })
   const first = (key: K) => (rows: ReadonlyArray<Row>): Option.Option<Entry<K>> => {
     const row = rows[0]
     return row === undefined
       ? Option.none()
-      : Option.some({ expiresAt: toExpiry(row.expires_at), key: kind.copy(key), value: dialect.toValue(row.value) })
+      : Option.some({ expiresAt: toExpiry(row.expires_at), key: kind.copy(key), value: dialect.toValue(row) })
   }
-  const put = (connection: Connection, entry: Entry<K>) => {
-    const query = queries.set(entry)
+  const refusal = ({ value }: { readonly value: Value }): Effect.Effect<never, Fault> | undefined => {
+    const issue = dialect.valueIssue(value)
+    return issue === undefined ? undefined : Effect.fail(new Fault("InvalidValue", issue))
+  }
+  const put = (connection: Connection, entry: Entry<K>, alone: boolean): Effect.Effect<unknown, SqlError | Fault> => {
+    const refused = refusal(entry)
+    if (refused !== undefined) return refused
+    const query = queries.set(entry, alone)
     return entry.expiresAt === undefined ? execute(connection, query) : Effect.flatMap(
       connection.executeRaw(...query),
       (result): Effect.Effect<unknown, SqlError> =>
         dialect.written(result) > 0 ? Effect.void : executeAll(connection, queries.setMany([entry]))
     )
   }
-  const change = (connection: Connection, key: K, change: Change) => {
-    switch (change._tag) {
-      case "Keep":
-        return Effect.void
-      case "Remove":
-        return execute(connection, queries.remove(key))
-      case "Put":
-        return put(connection, { expiresAt: change.expiresAt, key, value: change.value })
-    }
-  }
+  const change = (connection: Connection, key: K, change: Exclude<Change, { readonly _tag: "Keep" }>) =>
+    change._tag === "Remove"
+      ? execute(connection, queries.remove(key, false))
+      : put(connection, { expiresAt: change.expiresAt, key, value: change.value }, false)
   const now = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()
 
   let unsettled = 0
@@ -106,14 +102,14 @@ const makeDriver = <K extends string | Uint8Array>(
   return {
     get: (key, done, call) => {
       const found = first(key)
-      return access.run(
+      return access.read(
         (connection, clock) => execute(connection, queries.get(key, now(clock))),
         (rows) => done(found(rows)),
         call
       )
     },
     head: (key, done, call) =>
-      access.run(
+      access.read(
         (connection, clock) => execute(connection, queries.head(key, now(clock))),
         ([row]) => done(row === undefined ? Option.none() : Option.some({ expiresAt: toExpiry(row.expires_at) })),
         call
@@ -121,7 +117,7 @@ const makeDriver = <K extends string | Uint8Array>(
     getMany: (keys, call) =>
       Effect.map(
         Effect.forEach(slices(keys), (keys) =>
-          access.run((connection, clock) =>
+          access.read((connection, clock) =>
             execute(connection, queries.getMany(keys, now(clock))), (rows) => {
             const found = new Array<Option.Option<Entry<K>>>(keys.length).fill(Option.none())
             for (const row of rows) {
@@ -131,7 +127,7 @@ const makeDriver = <K extends string | Uint8Array>(
                 found[position] = Option.some({
                   expiresAt: toExpiry(row.expires_at),
                   key: kind.copy(key),
-                  value: dialect.toValue(row.value)
+                  value: dialect.toValue(row)
                 })
               }
             }
@@ -140,23 +136,35 @@ const makeDriver = <K extends string | Uint8Array>(
         (parts) =>
           parts.length === 1 && parts[0] !== undefined ? parts[0] : parts.flat()
       ),
-    set: (entry, done, call) => access.write((connection) => put(connection, entry), done, call),
-    setMany: (entries, call) =>
-      access.atomic((connection) => executeAll(connection, queries.setMany(entries)), () => undefined, call),
+    set: (entry, done, call) => access.write((connection, _, alone) => put(connection, entry, alone), done, call),
+    setMany: (entries, call) => {
+      for (const entry of entries) {
+        const refused = refusal(entry)
+        if (refused !== undefined) return Effect.mapError(refused, call.fail)
+      }
+      const all = queries.setMany(entries)
+      return access.atomic((connection) => executeAll(connection, all), () => undefined, call)
+    },
     modify: (key, f, call) =>
       access.update(
-        (connection, clock) =>
-          Effect.flatMap(execute(connection, queries.get(key, now(clock))), (rows) => {
-            const [answer, what] = f(first(key)(rows))
-            return Effect.as(change(connection, key, what), answer)
-          }),
-        (answer) => answer,
+        (connection, clock) => {
+          const time = now(clock)
+          return Effect.flatMap(execute(connection, queries.lock(key, time)), (rows) => {
+            const live = Option.filter(first(key)(rows), ({ expiresAt = Infinity }) => expiresAt > time)
+            const [answer, what] = f(live)
+            return what._tag === "Keep"
+              ? Effect.succeed({ answer, keep: true })
+              : Effect.as(change(connection, key, what), { answer, keep: false })
+          })
+        },
+        ({ answer }) => answer,
+        ({ keep }) => keep,
         call
       ),
     remove: (key, call) =>
       access.write(
-        (connection, clock) =>
-          Effect.map(execute(connection, queries.remove(key)), (rows) => liveRows(rows, now(clock)) > 0),
+        (connection, clock, alone) =>
+          Effect.map(execute(connection, queries.remove(key, alone)), (rows) => liveRows(rows, now(clock)) > 0),
         (removed) => removed,
         call
       ),
@@ -181,19 +189,19 @@ const makeDriver = <K extends string | Uint8Array>(
         call
       ),
     entries: (bounds, call) =>
-      access.run(
+      access.read(
         (connection, clock) => execute(connection, queries.entries(bounds, now(clock))),
         (rows) => rows.map(toEntry),
         call
       ),
     keys: (bounds, call) =>
-      access.run(
+      access.read(
         (connection, clock) => execute(connection, queries.keys(bounds, now(clock))),
         (rows) => rows.map((row) => toKey(row.key)),
         call
       ),
     stat: (bounds, call) =>
-      access.run(
+      access.read(
         (connection, clock) => execute(connection, queries.stat(bounds, now(clock))),
         ([row]) => ({ bytes: Number(row?.bytes), entries: Number(row?.entries) }),
         call
@@ -202,9 +210,9 @@ const makeDriver = <K extends string | Uint8Array>(
       access.atomic(
         (connection, clock) => {
           if (bounds.lower === undefined && bounds.upper === undefined) {
-            return Effect.flatMap(
-              execute(connection, queries.stat(bounds, now(clock))),
-              ([row]) => Effect.as(execute(connection, queries.truncate), Number(row?.entries))
+            return Effect.map(
+              Effect.forEach(queries.clearAll(now(clock)), (query) => execute(connection, query)),
+              (answers) => Number(answers.flat()[0]?.entries)
             )
           }
           const query = queries.clear({ ...bounds, limit: clearSlice })
@@ -278,8 +286,9 @@ const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageErro
       const catalog = version === 0 ? [] : yield* execute(connection, ["SELECT id, name FROM kv_catalog", []])
       const tables = catalog.map(({ id, name }) => tableName(Number(id), JSON.parse(String(name))))
       for (let next = version; next < dialect.migrations.length; next++) {
-        for (const text of dialect.migrations[next]?.(tables) ?? []) yield* ddl(connection, text)
+        // First, as one of several processes that do the same waits here, and then finds it done.
         yield* ddl(connection, `INSERT INTO ${migrationsTable} (version) VALUES (${next + 1})`)
+        for (const text of dialect.migrations[next]?.(tables) ?? []) yield* ddl(connection, text)
       }
     })
   const fail = failing("open")
@@ -310,15 +319,12 @@ const register = (
   const fail = failing("open", name)
   // JSON keeps apart what UTF-8 cannot: NUL and lone surrogates are escaped.
   const stored = JSON.stringify(name)
-  const find: Query = ["SELECT id, keys FROM kv_catalog WHERE name = ?", [stored]]
+  const find = dialect.findKeyspace(stored)
   const create = (connection: Connection) =>
     Effect.gen(function*() {
       const [found] = yield* execute(connection, find)
       if (found !== undefined) return found
-      const [row] = yield* execute(connection, [
-        "INSERT INTO kv_catalog (name, keys) VALUES (?, ?) RETURNING id, keys",
-        [stored, kind]
-      ])
+      const [row] = yield* execute(connection, dialect.addKeyspace(stored, kind))
       const table = tableName(Number(row?.id), name)
       const { create } = kind === "text" ? dialect.textTable(table) : dialect.bytesTable(table)
       for (const text of create) yield* connection.executeUnprepared(text, [], undefined)

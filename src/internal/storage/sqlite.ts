@@ -41,6 +41,8 @@ const boundParams = <K>({ lower, upper }: Bounds<K>): Array<unknown> => [
 /** SQLite reads a negative limit as none. */
 const limitParam = (limit: number): number => limit === Infinity ? -1 : limit
 
+const everything: Bounds<never> = { limit: Infinity, lower: undefined, reverse: false, upper: undefined }
+
 const ordered = <K>({ reverse }: Bounds<K>): string => `ORDER BY key${reverse ? " DESC" : ""} LIMIT ?`
 
 /** `one` is how the value of a JSON array is turned into a key. */
@@ -68,17 +70,24 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
     "RETURNING 1 AS gone"
   const postpone = `UPDATE ${table} SET sweep_at = expires_at WHERE rowid IN (` +
     `SELECT id FROM (${due}) WHERE expires_at IS NULL OR expires_at > ?) RETURNING 1 AS postponed`
+  const stat = (bounds: Bounds<K>, now: number): Query => [
+    `SELECT count(*) AS entries, coalesce(sum(octet_length(key) + octet_length(value)), 0) AS bytes ` +
+    `FROM ${table} ${where(bounds, live)}`,
+    [...boundParams(bounds), now]
+  ]
   return {
     clear: (bounds) => [
       `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} ${where(bounds)} LIMIT ?) RETURNING expires_at`,
       [...boundParams(bounds), limitParam(bounds.limit)]
     ],
+    clearAll: (now) => [stat(everything, now), [`DELETE FROM ${table}`, []]],
     entries: (bounds, now) => [
       `SELECT key, value, expires_at FROM ${table} ${where(bounds, live)} ${ordered(bounds)}`,
       [...boundParams(bounds), now, limitParam(bounds.limit)]
     ],
     get: (key, now) => [get, [key, now]],
     head: (key, now) => [head, [key, now]],
+    lock: (key, now) => [get, [key, now]],
     getMany: (keys, now) => [getMany, [toJson(keys), now]],
     keys: (bounds, now) => [
       `SELECT key FROM ${table} ${where(bounds, live)} ${ordered(bounds)}`,
@@ -108,17 +117,12 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
       }
       return queries
     },
-    stat: (bounds, now) => [
-      `SELECT count(*) AS entries, coalesce(sum(octet_length(key) + octet_length(value)), 0) AS bytes ` +
-      `FROM ${table} ${where(bounds, live)}`,
-      [...boundParams(bounds), now]
-    ],
+    stat,
     take: (bounds, now) => [
       `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} ${where(bounds, live)} ${ordered(bounds)}) ` +
       `RETURNING key, value, expires_at`,
       [...boundParams(bounds), now, limitParam(bounds.limit)]
-    ],
-    truncate: [`DELETE FROM ${table}`, []]
+    ]
   }
 }
 
@@ -144,12 +148,12 @@ const makeTable = <K>(
       queries.get(example, 0),
       queries.head(example, 0),
       queries.getMany([], 0),
-      queries.set(lasting),
-      queries.set(expiring),
+      queries.set(lasting, true),
+      queries.set(expiring, true),
       // Those of many that expire are compiled at the first use: they take a millisecond, and few keyspaces have both.
       ...queries.setMany([expiring]),
       ...insertSizes.flatMap((size) => queries.setMany(Array<Entry<K>>(size).fill(lasting))),
-      queries.remove(example),
+      queries.remove(example, true),
       queries.removeMany([]),
       queries.removeExpired(0, 0),
       queries.postpone(0, 0)
@@ -207,7 +211,9 @@ const notCompiled = "Failed to prepare statement "
 
 /** @internal */
 export const sqlite: Dialect = {
+  addKeyspace: (name, keys) => ["INSERT INTO kv_catalog (name, keys) VALUES (?, ?) RETURNING id, keys", [name, keys]],
   begin: "BEGIN IMMEDIATE",
+  beginSerializable: "BEGIN IMMEDIATE",
   bytesTable: (table) =>
     makeTable<Uint8Array>(
       table,
@@ -226,11 +232,12 @@ export const sqlite: Dialect = {
   classify: (error) => {
     if (error.cause instanceof Fault) return error.cause
     const { cause, detail, reason } = classify(error.cause, error)
-    return new Fault(reason, detail, cause, error.message === notCompiled)
+    return new Fault(reason, detail, cause, error.message === notCompiled ? "remembered" : undefined)
   },
   coalesce: true,
-  commit: "COMMIT",
+  commit: (connection) => Effect.asVoid(compiling(connection).execute("COMMIT", [], undefined)),
   compiling,
+  findKeyspace: (name) => ["SELECT id, keys FROM kv_catalog WHERE name = ?", [name]],
   hasTable: (name) => ["SELECT 1 AS found FROM sqlite_master WHERE type = 'table' AND name = ?", [name]],
   // SQLite has no other way to tell: a BEGIN that succeeds shows that no transaction was open.
   isOpen: (connection) =>
@@ -269,12 +276,15 @@ export const sqlite: Dialect = {
   savepoint: (name) => `SAVEPOINT ${name}`,
   // Left to SQLite, the log is copied a thousand pages at a time, while the event loop waits.
   settle: (connection) => connection.execute("PRAGMA wal_checkpoint(PASSIVE)", [], undefined),
+  single: true,
   system: "sqlite",
   textTable: (table) =>
     makeTable<string>(table, "TEXT", makeQueries(table, "list.value", (keys) => JSON.stringify(keys)), ""),
   // The driver gives a Buffer; a plain Uint8Array over the same memory is what other engines give.
-  toValue: (value) =>
+  toValue: ({ value }) =>
     value instanceof Uint8Array ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : String(value),
+  // It says so itself.
+  valueIssue: () => undefined,
   written: (result) => typeof result === "object" && result !== null && "changes" in result ? Number(result.changes) : 0
 }
 

@@ -95,16 +95,19 @@ export const makeCommon = <K, A>(parts: Parts<K, A>, view: View<K, A>): Common<K
   /** Sets many, of which those that are to keep the expiry of what is there take it over. */
   const keepingExpiry = (entries: ReadonlyArray<Storage.Entry & { readonly keeps: boolean }>) => {
     const kept = entries.filter(({ keeps }) => keeps).map(({ key }) => key)
-    return storage.transaction(Effect.flatMap(keyspace.getMany(kept), (found) => {
-      const live = new Map(found.flatMap(Option.toArray).map((entry) => [entry.key, entry.expiresAt]))
-      return keyspace.setMany(
-        entries.map((entry) =>
-          entry.keeps && live.has(entry.key)
-            ? { ...entry, expiresAt: live.get(entry.key) }
-            : entry
+    return storage.transaction(
+      Effect.flatMap(keyspace.getMany(kept), (found) => {
+        const live = new Map(found.flatMap(Option.toArray).map((entry) => [entry.key, entry.expiresAt]))
+        return keyspace.setMany(
+          entries.map((entry) =>
+            entry.keeps && live.has(entry.key)
+              ? { ...entry, expiresAt: live.get(entry.key) }
+              : entry
+          )
         )
-      )
-    }))
+      }),
+      { retry: true }
+    )
   }
 
   // For methods whose `this` says what the values are.

@@ -218,8 +218,11 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     )
     const race = (left: number): Effect.Effect<B, Failure> =>
       left === 0
-        ? storage.transaction(Effect.flatMap(slow, ({ applied: [answer, change] }) =>
-          Effect.as(keyspace.modify(key, () => [undefined, change]), answer)))
+        ? storage.transaction(
+          Effect.flatMap(slow, ({ applied: [answer, change] }) =>
+            Effect.as(keyspace.modify(key, () => [undefined, change]), answer)),
+          { retry: true }
+        )
         : Effect.flatMap(slow, ({ applied: [answer, change], entry }) =>
           Effect.flatMap(
             keyspace.modify(key, (now) =>
@@ -314,23 +317,27 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
 
   /** Moves an entry, with its expiry. */
   const rename = (from: string, to: string, overwrite: boolean): Effect.Effect<Renamed, Failure> =>
-    storage.transaction(Effect.flatMap(keyspace.get(from), (source): Effect.Effect<Renamed, Failure> => {
-      if (Option.isNone(source)) return Effect.succeed("SourceMissing")
-      if (from === to) return Effect.succeed("Renamed")
-      const { expiresAt } = source.value
-      return andThen(
-        moved(source.value, to),
-        (value): Effect.Effect<Renamed, Failure> =>
-          value === missed ? Effect.succeed("SourceMissing") : Effect.flatMap(
-            keyspace.modify(
-              to,
-              (target) =>
-                Option.isSome(target) && !overwrite ? [false, Storage.keep] : [true, Storage.put(value, expiresAt)]
-            ),
-            (written) => written ? Effect.as(keyspace.remove(from), "Renamed" as const) : Effect.succeed("TargetExists")
-          )
-      )
-    }))
+    storage.transaction(
+      Effect.flatMap(keyspace.get(from), (source): Effect.Effect<Renamed, Failure> => {
+        if (Option.isNone(source)) return Effect.succeed("SourceMissing")
+        if (from === to) return Effect.succeed("Renamed")
+        const { expiresAt } = source.value
+        return andThen(
+          moved(source.value, to),
+          (value): Effect.Effect<Renamed, Failure> =>
+            value === missed ? Effect.succeed("SourceMissing") : Effect.flatMap(
+              keyspace.modify(
+                to,
+                (target) =>
+                  Option.isSome(target) && !overwrite ? [false, Storage.keep] : [true, Storage.put(value, expiresAt)]
+              ),
+              (written) =>
+                written ? Effect.as(keyspace.remove(from), "Renamed" as const) : Effect.succeed("TargetExists")
+            )
+        )
+      }),
+      { retry: true }
+    )
 
   return {
     decode,
