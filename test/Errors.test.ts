@@ -26,7 +26,7 @@ describe("messages", () => {
 })
 
 describe("an engine that is not there", () => {
-  const client = (reserve: Effect.Effect<never, SqlError>, dialect: "pg" | "sqlite") =>
+  const client = (reserve: Effect.Effect<never, SqlError>, dialect: "mysql" | "pg" | "sqlite") =>
     Layer.effect(
       SqlClient.SqlClient,
       SqlClient.make({
