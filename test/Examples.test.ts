@@ -6,6 +6,7 @@ import { spawn } from "node:child_process"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
+import { inject } from "vitest"
 
 const root = path.dirname(import.meta.dirname)
 
@@ -15,10 +16,13 @@ interface Outcome {
   readonly stdout: string
 }
 
-/** Runs an example as `npx tsx examples/<name>` does. */
+/** Runs an example, as `npx tsx examples/<name>` does. */
 const run = (name: string, args: ReadonlyArray<string> = [], env: Readonly<Record<string, string>> = {}) =>
   Effect.async<Outcome>((resume) => {
-    const child = spawn(process.execPath, ["--import", "tsx", path.join("examples", name), ...args], {
+    const child = spawn(process.execPath, [
+      path.join(inject("compiled"), "examples", name.replace(/\.ts$/, ".js")),
+      ...args
+    ], {
       cwd: root,
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"]

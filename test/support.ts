@@ -10,6 +10,7 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as readline from "node:readline"
+import { inject } from "vitest"
 
 /** A new folder, gone when the scope closes. */
 export const tempFolder = Effect.acquireRelease(
@@ -34,7 +35,8 @@ export const keysOf = (keyspace: Storage.Keyspace) => Effect.map(Stream.runColle
 
 const project = path.dirname(path.dirname(new URL(import.meta.url).pathname))
 
-export const fixture = (name: string) => path.join(project, "test/fixtures", name)
+/** A file of test/fixtures, compiled. */
+export const fixture = (name: string) => path.join(inject("compiled"), "fixtures", name.replace(/\.ts$/, ".js"))
 
 export interface Child {
   readonly send: (line: string) => Effect.Effect<void>
@@ -58,7 +60,7 @@ export const child = (
     let complaints = ""
     const spawned = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const [command = "", ...rest] = [...through, process.execPath, "--import", "tsx", fixture(name), ...args]
+        const [command = "", ...rest] = [...through, process.execPath, fixture(name), ...args]
         const spawned = spawn(command, rest, {
           cwd: project,
           env: { ...process.env, HOME: os.tmpdir() },
