@@ -15,7 +15,7 @@ export default defineConfig({
       reporter: ["text"],
       thresholds: { lines: 95 }
     },
-    globalSetup: ["./test/compile.ts"],
+    globalSetup: ["./test/compile.ts", "./test/postgres/globalSetup.ts"],
     include: ["test/**/*.test.ts"],
     outputFile: { json: "coverage/tests.json" },
     reporters: process.env.CI === undefined ? ["default"] : ["default", "json"],
