@@ -27,7 +27,9 @@ export default async ({ provide }: TestProject) => {
   // Tests run some of it as another user.
   fs.chmodSync(outdir, 0o755)
   await build({
-    banner: { js: "import { createRequire } from \"node:module\"; const require = createRequire(import.meta.url);" },
+    banner: {
+      js: "import { createRequire as requiring } from \"node:module\"; const require = requiring(import.meta.url);"
+    },
     bundle: true,
     entryPoints: Object.fromEntries(
       ["test/fixtures", "examples"].flatMap((folder) =>

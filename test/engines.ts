@@ -1,8 +1,10 @@
 /** The engines that every behaviour suite runs on. */
+import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import { Effect, Layer, Metric, MetricState } from "effect"
 import { Sqlite, Storage, type StorageError } from "effect-kv"
 import * as path from "node:path"
+import { describeUnless, freshSchema, unavailable } from "./postgres/shared.js"
 import { tempFolder } from "./support.js"
 
 export interface Engine {
@@ -11,7 +13,13 @@ export interface Engine {
   readonly turns: Effect.Effect<void>
   /** A store of its own each time it is built. */
   readonly layer: Layer.Layer<Storage.Storage, StorageError.StorageError>
+  /** Why it cannot be had here. */
+  readonly unavailable?: string | undefined
 }
+
+/** The tests of something on an engine. */
+export const describeOn = ({ name, unavailable }: Engine, what: string, tests: () => void) =>
+  describeUnless(unavailable, `${what} on ${name}`, tests)
 
 const options: Storage.Options = { sweep: false }
 
@@ -30,7 +38,7 @@ const progress = Effect.map(
 )
 
 /** Answers of a server take their time: until none has come for a while. */
-export const quiet = (before = -1): Effect.Effect<void> =>
+const quiet = (before = -1): Effect.Effect<void> =>
   Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 60))).pipe(
     Effect.zipRight(progress),
     Effect.flatMap((now) => now === before ? Effect.void : quiet(now))
@@ -61,4 +69,16 @@ export const bareClient: Engine = {
 
 export const memory: Engine = { layer: Storage.layerMemory, name: "memory", turns }
 
-export const engines: ReadonlyArray<Engine> = [sqliteFile, sqliteMemory, bareClient, memory]
+export const postgres: Engine = {
+  layer: Layer.unwrapScoped(
+    Effect.map(
+      Effect.orDie(freshSchema),
+      (schema) => Layer.provide(Storage.layer(options), Layer.orDie(PgClient.layer(schema)))
+    )
+  ),
+  name: "PostgreSQL",
+  turns: quiet(),
+  unavailable
+}
+
+export const engines: ReadonlyArray<Engine> = [sqliteFile, sqliteMemory, bareClient, memory, postgres]

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Context, Effect, Equal, Exit, Fiber, Layer, Option, ParseResult, Schema, Stream } from "effect"
 import { Codec, KeyValueStore, Storage, StorageError, TtlStore } from "effect-kv"
-import type { Engine } from "../engines.js"
+import { describeOn, type Engine } from "../engines.js"
 
 const collect = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
   Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
@@ -87,12 +87,12 @@ export const ttlStore: Kind = {
   )
 }
 
-export const suite = ({ layer, name }: Engine, kind: Kind) =>
-  describe(`${kind.name} on ${name}`, () => {
+export const suite = (engine: Engine, kind: Kind) =>
+  describeOn(engine, kind.name, () => {
     const test = <A, E>(
       title: string,
       body: Effect.Effect<A, E, Layer.Layer.Success<typeof stores> | Storage.Storage>
-    ) => it.effect(title, () => Effect.provide(body, Layer.provideMerge(kind.stores, layer)))
+    ) => it.effect(title, () => Effect.provide(body, Layer.provideMerge(kind.stores, engine.layer)))
 
     describe("values", () => {
       test(

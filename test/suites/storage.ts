@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Deferred, Effect, Exit, Fiber, Option, Schedule, Stream, TestClock } from "effect"
 import { Storage, type StorageError } from "effect-kv"
-import type { Engine } from "../engines.js"
+import { describeOn, type Engine } from "../engines.js"
 
 const utf8 = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b))
 
@@ -24,10 +24,10 @@ const entry = (key: string, value: Storage.Value = `value of ${key}`, expiresAt?
 const isReason = (reason: StorageError.StorageErrorReason) => (error: unknown) =>
   typeof error === "object" && error !== null && "reason" in error && error.reason === reason
 
-export const suite = ({ layer, name }: Engine) =>
-  describe(`Storage on ${name}`, () => {
+export const suite = (engine: Engine) =>
+  describeOn(engine, "Storage", () => {
     const test = <A, E>(title: string, body: Effect.Effect<A, E, Storage.Storage>) =>
-      it.effect(title, () => Effect.provide(body, layer))
+      it.effect(title, () => Effect.provide(body, engine.layer))
 
     describe("entries", () => {
       test(

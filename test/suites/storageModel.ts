@@ -1,9 +1,9 @@
 /** Random programs, run on an engine and on a plain Map: they must agree on every answer. */
-import { describe, it } from "@effect/vitest"
+import { it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Effect, FastCheck as fc, Option, Stream, TestClock, TestContext } from "effect"
 import { Storage } from "effect-kv"
-import type { Engine } from "../engines.js"
+import { describeOn, type Engine, postgres } from "../engines.js"
 
 type Command =
   | { readonly _tag: "Get" | "Head" | "Remove"; readonly key: string }
@@ -233,8 +233,8 @@ const run = (
   }
 }
 
-export const suite = ({ layer, name }: Engine) =>
-  describe(`a model of Storage on ${name}`, () => {
+export const suite = (engine: Engine) =>
+  describeOn(engine, "a model of Storage", () => {
     it("agrees on every answer of random programs", () =>
       fc.assert(
         fc.asyncProperty(fc.array(command, { maxLength: 30, minLength: 5 }), (commands) =>
@@ -247,7 +247,7 @@ export const suite = ({ layer, name }: Engine) =>
               const actual = yield* run(storage, keyspace, command)
               deepStrictEqual(actual, expected, JSON.stringify(command))
             }
-          }).pipe(Effect.provide(layer), Effect.provide(TestContext.TestContext), Effect.runPromise)),
-        { numRuns: 150 }
+          }).pipe(Effect.provide(engine.layer), Effect.provide(TestContext.TestContext), Effect.runPromise)),
+        { numRuns: engine === postgres ? 40 : 150 }
       ), 60_000)
   })

@@ -18,7 +18,7 @@ import {
   TestClock
 } from "effect"
 import { Codec, KeyValueStore, Storage, StorageError, TtlStore } from "effect-kv"
-import type { Engine } from "../engines.js"
+import { describeOn, type Engine, postgres } from "../engines.js"
 
 const collect = <A, E, R>(stream: Stream.Stream<A, E, R>) =>
   Effect.map(Stream.runCollect(stream), Chunk.toReadonlyArray)
@@ -163,15 +163,15 @@ const isInvalid = (error: unknown, method: string, ...parts: ReadonlyArray<strin
   for (const part of parts) assert.include(error.message, part)
 }
 
-export const suite = ({ layer, name, turns }: Engine) =>
-  describe(`TtlStore on ${name}`, () => {
+export const suite = (engine: Engine) =>
+  describeOn(engine, "TtlStore", () => {
     const test = <A, E>(
       title: string,
       body: Effect.Effect<A, E, Layer.Layer.Success<typeof stores> | Storage.Storage>
     ) =>
       it.effect(
         title,
-        () => Effect.zipRight(TestClock.setTime(start), Effect.provide(body, Layer.provideMerge(stores, layer)))
+        () => Effect.zipRight(TestClock.setTime(start), Effect.provide(body, Layer.provideMerge(stores, engine.layer)))
       )
 
     describe("an entry that is expired", () => {
@@ -1125,7 +1125,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
         Effect.gen(function*() {
           const sessions = yield* Sessions
           const fiber = yield* Effect.fork(sessions.getOrSet("k", Effect.as(Effect.sleep(300), "v")))
-          yield* turns
+          yield* engine.turns
           yield* TestClock.adjust(300)
           yield* Fiber.join(fiber)
           sameTtl(yield* sessions.ttl("k"), remaining(start + 300 + lifetime, start + 300))
@@ -1145,7 +1145,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
                 texts.getOrSet("k", Effect.zipRight(Ref.update(runs, (n) => n + 1), Effect.as(gate, `${i}`)))
               )
           )
-          yield* turns
+          yield* engine.turns
           yield* Deferred.succeed(gate, undefined)
           const values = yield* Effect.forEach(callers, (caller) => Fiber.join(caller))
           assert.strictEqual(new Set(values).size, 1)
@@ -1158,7 +1158,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
         "one computes however the callers take turns",
         Effect.gen(function*() {
           const texts = yield* Texts
-          for (let ops = 12; ops <= 60; ops++) {
+          for (let ops = 12; ops <= 60; ops += engine === postgres ? 8 : 1) {
             const runs = yield* Ref.make(0)
             const gate = yield* Deferred.make<void>()
             const compute = Effect.zipRight(Ref.update(runs, (n) => n + 1), Effect.as(gate, "v"))
@@ -1166,7 +1166,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
               Array.from({ length: 4 }),
               () => Effect.fork(Effect.withMaxOpsBeforeYield(texts.getOrSet(`k${ops}`, compute), ops))
             )
-            yield* turns
+            yield* engine.turns
             yield* Deferred.succeed(gate, undefined)
             yield* Effect.forEach(callers, (caller) => Fiber.join(caller))
             assert.strictEqual(yield* runs, 1, `with a yield after ${ops} operations`)
@@ -1201,7 +1201,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
               Array.from({ length: 20 }),
               () => Effect.fork(Effect.exit(texts.getOrSet("k", compute)))
             )
-            yield* turns
+            yield* engine.turns
             yield* Deferred.succeed(gate, undefined)
             const exits = yield* Effect.forEach(callers, (caller) => Fiber.join(caller))
             const expected = yield* Effect.exit(outcome)
@@ -1236,9 +1236,9 @@ export const suite = ({ layer, name, turns }: Engine) =>
           const runs = yield* Ref.make(0)
           const compute = Effect.zipRight(Ref.update(runs, (n) => n + 1), Effect.as(gate, "v"))
           const first = yield* Effect.fork(texts.getOrSet("k", compute))
-          yield* turns
+          yield* engine.turns
           const others = yield* Effect.forEach([1, 2, 3], () => Effect.fork(texts.getOrSet("k", compute)))
-          yield* turns
+          yield* engine.turns
           assert.isTrue(Exit.isInterrupted(yield* Fiber.interrupt(first)))
           const [second, ...rest] = others
           yield* Fiber.interrupt(second!)
@@ -1255,7 +1255,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
           const interrupted = yield* Ref.make(0)
           const never = Effect.onInterrupt(Effect.never, () => Ref.update(interrupted, (n) => n + 1))
           const callers = yield* Effect.forEach([1, 2, 3], () => Effect.fork(texts.getOrSet("k", never)))
-          yield* turns
+          yield* engine.turns
           for (const caller of callers) {
             assert.strictEqual(yield* interrupted, 0)
             yield* Fiber.interrupt(caller)
@@ -1273,11 +1273,11 @@ export const suite = ({ layer, name, turns }: Engine) =>
           const slow = yield* Deferred.make<void>()
           const stubborn = Effect.onInterrupt(Effect.never, () => Deferred.await(slow))
           const first = yield* Effect.fork(texts.getOrSet("k", stubborn))
-          yield* turns
+          yield* engine.turns
           const interrupting = yield* Effect.fork(Fiber.interrupt(first))
-          yield* turns
+          yield* engine.turns
           const second = yield* Effect.fork(texts.getOrSet("k", Effect.succeed("v")))
-          yield* turns
+          yield* engine.turns
           yield* Deferred.succeed(slow, undefined)
           assert.strictEqual(yield* Fiber.join(second), "v")
           yield* Fiber.join(interrupting)
@@ -1298,7 +1298,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
             texts.prefix("a").prefix("/").getOrSet("1", compute),
             texts.prefix("a/", { key: Schema.NumberFromString }).getOrSet(1, compute)
           ], Effect.fork)
-          yield* turns
+          yield* engine.turns
           yield* Deferred.succeed(gate, undefined)
           for (const fiber of fibers) assert.strictEqual(yield* Fiber.join(fiber), "v")
           assert.strictEqual(yield* runs, 1)
@@ -1313,11 +1313,11 @@ export const suite = ({ layer, name, turns }: Engine) =>
           const later = yield* Deferred.make<void>()
           const numbers = plain.forSchema(Schema.Number)
           const number = yield* Effect.fork(numbers.getOrSet("k", Effect.as(gate, 1)))
-          yield* turns
+          yield* engine.turns
           const texts = yield* Effect.fork(plain.forSchema(Schema.String).getOrSet("k", Effect.as(later, "v")))
           const raw = yield* Effect.fork(plain.getOrSet("k", Effect.as(later, new Uint8Array([1]))))
           const prefixed = yield* Effect.fork(numbers.prefix("").getOrSet("k", Effect.succeed(2)))
-          yield* turns
+          yield* engine.turns
           yield* Deferred.succeed(gate, undefined)
           assert.strictEqual(yield* Fiber.join(number), 1)
           assert.strictEqual(yield* Fiber.join(prefixed), 1)
@@ -1335,7 +1335,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
           const gate = yield* Deferred.make<void>()
           // A flight is under way outside.
           const outside = yield* Effect.fork(texts.getOrSet("k", Effect.as(gate, "outside")))
-          yield* turns
+          yield* engine.turns
           const error = yield* Effect.flip(texts.transaction(Effect.gen(function*() {
             assert.strictEqual(yield* texts.getOrSet("k", Effect.succeed("inside")), "inside")
             deepStrictEqual(yield* texts.get("k"), Option.some("inside"))
@@ -1365,7 +1365,7 @@ export const suite = ({ layer, name, turns }: Engine) =>
             [1, 2],
             () => Effect.fork(texts.getOrSet("k", Effect.succeed("outside")))
           )
-          yield* turns
+          yield* engine.turns
           yield* Deferred.succeed(gate, undefined)
           const value = yield* Fiber.join(inside)
           for (const fiber of outside) assert.strictEqual(yield* Fiber.join(fiber), value)
@@ -1385,10 +1385,10 @@ export const suite = ({ layer, name, turns }: Engine) =>
           busy(yield* Effect.flip(storage.transaction(self)))
           busy(yield* Effect.flip(texts.getOrSet("self", storage.transaction(self))))
           const a: Effect.Effect<string, KeyValueStore.Failure> = Effect.suspend(() =>
-            texts.getOrSet("a", Effect.zipRight(turns, b))
+            texts.getOrSet("a", Effect.zipRight(engine.turns, b))
           )
           const b: Effect.Effect<string, KeyValueStore.Failure> = Effect.suspend(() =>
-            texts.getOrSet("b", Effect.zipRight(turns, a))
+            texts.getOrSet("b", Effect.zipRight(engine.turns, a))
           )
           for (const error of yield* Effect.all([Effect.flip(a), Effect.flip(b)], { concurrency: 2 })) busy(error)
           // Not a circle: each asks for the next.

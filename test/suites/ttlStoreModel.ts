@@ -1,9 +1,9 @@
 /** Random programs, run on a TtlStore and on a plain Map with expiries: they must agree on every answer. */
-import { describe, it } from "@effect/vitest"
+import { it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Duration, Effect, FastCheck as fc, Option, Schema, Stream, TestClock, TestContext } from "effect"
 import { Codec, type KeyValueStore, TtlStore } from "effect-kv"
-import type { Engine } from "../engines.js"
+import { describeOn, type Engine, postgres } from "../engines.js"
 
 type Command =
   | {
@@ -453,8 +453,8 @@ const run = (stores: Stores, command: Command): Effect.Effect<unknown, unknown> 
   }
 }
 
-export const suite = ({ layer, name }: Engine) =>
-  describe(`a model of TtlStore on ${name}`, () => {
+export const suite = (engine: Engine) =>
+  describeOn(engine, "a model of TtlStore", () => {
     it("agrees on every answer of random programs", () =>
       fc.assert(
         fc.asyncProperty(
@@ -476,12 +476,12 @@ export const suite = ({ layer, name }: Engine) =>
                 deepStrictEqual(actual, expected, JSON.stringify(command))
               }
             }).pipe(
-              Effect.provide(layer),
+              Effect.provide(engine.layer),
               (program) => Effect.zipRight(TestClock.setTime(begin), program),
               Effect.provide(TestContext.TestContext),
               Effect.runPromise
             )
         ),
-        { numRuns: 60 }
+        { numRuns: engine === postgres ? 30 : 60 }
       ), 60_000)
   })
