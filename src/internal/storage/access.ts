@@ -317,7 +317,10 @@ export class Access<C, X> {
           since: undefined,
           waited: undefined
         }
-        const self = isTurnDue() && canWait(fiber) ? Effect.flatMap(restore(dueTurn), () => use(at)) : use(at)
+        // Where operations wait for a server, the event loop turns anyway.
+        const self = this.engine.single && isTurnDue() && canWait(fiber)
+          ? Effect.flatMap(restore(dueTurn), () => use(at))
+          : use(at)
         return method !== undefined && isTraced(fiber) ? traced(self, { keyspace, method }, this.engine.system) : self
       })
     )
@@ -537,7 +540,7 @@ export class Access<C, X> {
   private rollback(connection: C): Effect.Effect<void> {
     return Effect.catchAll(this.engine.rollback(connection), () =>
       Effect.sync(() => {
-        this.unsure = true
+        this.unsure = this.engine.single
       }))
   }
 

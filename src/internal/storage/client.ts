@@ -9,15 +9,12 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Runtime from "effect/Runtime"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { StorageError } from "../../StorageError.js"
 import { Access, type Engine, type Guard, type Level } from "./access.js"
-import { waitFor } from "./compat.js"
 import type { Dialect } from "./dialect.js"
 import { failing, Fault } from "./fault.js"
-import type { Settle, Wait } from "./gate.js"
+import { Lender } from "./lender.js"
 import { postgres } from "./postgres.js"
 import { sqlite } from "./sqlite.js"
 
@@ -107,85 +104,30 @@ export const accessOf = (
       sqlite: () => Effect.succeed(sqlite)
     })
     const runtime = yield* Effect.runtime<never>()
+    const lender = new Lender(client.reserve, runtime, !dialect.single)
     const own = yield* Effect.mapError(
       Effect.uninterruptibleMask((restore) =>
-        borrowing(client, runtime, Effect.succeed, { onFailure: Effect.failCause, onSuccess: Effect.succeed }, {
+        lender.use(Effect.succeed, { onFailure: Effect.failCause, onSuccess: Effect.succeed }, () => ({
           millis: Duration.toMillis(lockTimeout),
           onTimeout: () => new Fault("Busy", `the client had no connection free for ${Duration.format(lockTimeout)}`),
           restore
-        })
+        }))
       ),
       (error) => failing("open")(error instanceof Fault ? error : dialect.classify(error))
     )
     // Another Storage may have been here while this one waited for the connection.
     const other = accesses.get(client.reserve)
     if (other !== undefined) return other
-    const made = { access: new Access(bareEngine(client, dialect, own, lockTimeout, runtime), runtime), dialect }
+    const made = { access: new Access(bareEngine(lender, dialect, own, lockTimeout), runtime), dialect }
     accesses.set(client.reserve, made)
     return made
   })
 
-/**
- * A connection of the client's for as long as the scope is open. The wait for one ends with the time-out or an
- * interruption; then a connection that comes later is given back.
- *
- * The client is never interrupted in that: PostgreSQL's loses a connection that nobody waits for any more.
- */
-const reserved = <E>(
-  client: SqlClient.SqlClient,
-  runtime: Runtime.Runtime<never>,
-  scope: Scope.CloseableScope,
-  { millis, onTimeout, restore }: Wait<E>
-): Effect.Effect<Exit.Exit<Connection, SqlError>, E> =>
-  Effect.suspend(() => {
-    let arrived: Exit.Exit<Connection, SqlError> | undefined
-    let wake: (() => void) | undefined
-    let isOver = false
-    Runtime.runFork(runtime)(Scope.extend(client.reserve, scope)).addObserver((exit) => {
-      arrived = exit
-      if (isOver) Runtime.runFork(runtime)(Scope.close(scope, Exit.void))
-      wake?.()
-    })
-    if (arrived !== undefined) return Effect.succeed(arrived)
-    const giveUp = Effect.suspend(() => {
-      isOver = true
-      return arrived === undefined ? Effect.void : Scope.close(scope, Exit.void)
-    })
-    const arrival = waitFor(millis, (done) => {
-      if (arrived === undefined) wake = done
-      else done()
-    })
-    return Effect.matchCauseEffect(restore(arrival), {
-      onFailure: (cause) => Effect.zipRight(giveUp, Effect.failCause(cause)),
-      onSuccess: () =>
-        arrived === undefined ? Effect.zipRight(giveUp, Effect.fail(onTimeout())) : Effect.succeed(arrived)
-    })
-  })
-
-/** Runs `self` with a connection of the client's, gives it back, then settles. */
-const borrowing = <A, R, B, E>(
-  client: SqlClient.SqlClient,
-  runtime: Runtime.Runtime<never>,
-  self: (connection: Connection) => Effect.Effect<A, SqlError | Fault, R>,
-  settle: Settle<A, SqlError | Fault, B, E, R>,
-  wait: Wait<E>
-): Effect.Effect<B, E, R> =>
-  Effect.flatMap(Scope.make(), (scope) => {
-    const close = Scope.close(scope, Exit.void)
-    return Effect.flatMap(reserved(client, runtime, scope, wait), (arrived) =>
-      Effect.matchCauseEffect(Effect.flatMap(arrived, self), {
-        onFailure: (cause) =>
-          Effect.zipRight(close, settle.onFailure(cause)),
-        onSuccess: (value) => Effect.zipRight(close, settle.onSuccess(value))
-      }))
-  })
-
 const bareEngine = (
-  client: SqlClient.SqlClient,
+  lender: Lender,
   dialect: Dialect,
   own: Connection,
-  lockTimeout: Duration.Duration,
-  runtime: Runtime.Runtime<never>
+  lockTimeout: Duration.Duration
 ): Engine<Connection, SqlError> => {
   const prototype = Object.getPrototypeOf(own)
   const isOwn = (connection: Connection): boolean =>
@@ -198,8 +140,9 @@ const bareEngine = (
     for (const level of open) level.ended = true
     open.clear()
   }
+  const commands = dialectCommands(dialect)
   return {
-    ...dialectCommands(dialect),
+    ...commands,
     enter: (context, { connection, depth }) =>
       Context.add(context, SqlClient.TransactionConnection, [connection, depth]),
     exclusive: (self, settle, wait) => {
@@ -207,7 +150,7 @@ const bareEngine = (
         endOthers()
         return self(connection)
       }
-      return borrowing(client, runtime, alone, settle, wait())
+      return lender.use(alone, settle, wait)
     },
     joined: (context, makeLevel) => {
       const transaction: readonly [Connection, number] | undefined = context.unsafeMap.get(
@@ -223,6 +166,8 @@ const bareEngine = (
       }
       return level
     },
-    lockTimeout
+    lockTimeout,
+    rollback: (connection) =>
+      Effect.tapError(commands.rollback(connection), () => Effect.sync(() => lender.spoil(connection)))
   }
 }

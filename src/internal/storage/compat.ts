@@ -46,6 +46,13 @@ export const nextTurn: Effect.Effect<void> = Effect.async<void>((resume) => {
 })
 
 /**
+ * Calls back when the event loop turns.
+ *
+ * @internal
+ */
+export const onNextTurn = (f: () => void): void => void setImmediate(f)
+
+/**
  * Whether a fiber may wait for anything: not under `Effect.runSync`. A scheduler of that, which is `deferred` once it is
  * over, stays with all fibers of a `ManagedRuntime`, whose layers it has built.
  *
