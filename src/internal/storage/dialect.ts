@@ -33,7 +33,7 @@ export interface Queries<K> {
   readonly get: (key: K, now: number) => Query
   /** Rows: `expires_at`. */
   readonly head: (key: K, now: number) => Query
-  /** Rows: `position` in `keys`, `value`, `expires_at`. */
+  /** Rows: as of `get`, with `position` in `keys`, once for each; or with `key`, once for all that are the same. */
   readonly getMany: (keys: ReadonlyArray<K>, now: number) => Query
   /** As `get`, of expired rows too. Until the end of the transaction nobody else locks or writes the key, there or not. */
   readonly lock: (key: K, now: number) => Query

@@ -17,6 +17,8 @@ export interface KeyKind<K> {
   /** The least key that is greater than every key with this prefix, if there is one. */
   readonly afterPrefix: (prefix: K) => K | undefined
   readonly isEmpty: (key: K) => boolean
+  /** The same text for the same keys, and for no others. */
+  readonly identity: (key: K) => string
   /** A copy that its giver cannot change any more. */
   readonly copy: (key: K) => K
   readonly byteLength: (key: K) => number
@@ -64,6 +66,7 @@ export const textKeys: KeyKind<string> = {
   compare: compareText,
   afterPrefix: afterTextPrefix,
   isEmpty: (key) => key === "",
+  identity: (key) => key,
   copy: (key) => key,
   byteLength: (key) => Buffer.byteLength(key)
 }
@@ -97,6 +100,7 @@ export const bytesKeys: KeyKind<Uint8Array> = {
   compare: (a, b) => Buffer.compare(a, b),
   afterPrefix: afterBytesPrefix,
   isEmpty: (key) => key.length === 0,
+  identity: (key) => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1"),
   copy: copyBytes,
   byteLength: (key) => key.length
 }

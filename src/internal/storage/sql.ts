@@ -53,6 +53,16 @@ const slices = <A>(items: ReadonlyArray<A>): Array<ReadonlyArray<A>> => {
   return out
 }
 
+const positions = <K>({ identity }: KeyKind<K>, keys: ReadonlyArray<K>): Map<string, Array<number>> => {
+  const all = new Map<string, Array<number>>()
+  keys.forEach((key, position) => {
+    const same = all.get(identity(key))
+    if (same === undefined) all.set(identity(key), [position])
+    else same.push(position)
+  })
+  return all
+}
+
 const makeDriver = <K extends string | Uint8Array>(
   access: Sql,
   dialect: Dialect,
@@ -120,16 +130,14 @@ const makeDriver = <K extends string | Uint8Array>(
           access.read((connection, clock) =>
             execute(connection, queries.getMany(keys, now(clock))), (rows) => {
             const found = new Array<Option.Option<Entry<K>>>(keys.length).fill(Option.none())
-            for (const row of rows) {
-              const position = Number(row.position)
+            const fill = (position: number, row: Row) => {
               const key = keys[position]
-              if (key !== undefined) {
-                found[position] = Option.some({
-                  expiresAt: toExpiry(row.expires_at),
-                  key: kind.copy(key),
-                  value: dialect.toValue(row)
-                })
-              }
+              if (key !== undefined) found[position] = first(key)([row])
+            }
+            const byKey = rows[0] === undefined || "position" in rows[0] ? undefined : positions(kind, keys)
+            for (const row of rows) {
+              if (byKey === undefined) fill(Number(row.position), row)
+              else byKey.get(kind.identity(toKey(row.key)))?.forEach((position) => fill(position, row))
             }
             return found
           }, call)),
