@@ -8,6 +8,7 @@
  * @since 0.1.0
  */
 import * as Persistence from "@effect/experimental/Persistence"
+import * as RateLimiter from "@effect/experimental/RateLimiter"
 import * as Context from "effect/Context"
 import type * as Data from "effect/Data"
 import type * as DateTime from "effect/DateTime"
@@ -17,6 +18,7 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import { makePersistence } from "./internal/adapters/persistence.js"
+import { makeRateLimiter } from "./internal/adapters/rateLimiter.js"
 import { inMemory, makeTag } from "./internal/store/tag.js"
 import * as internal from "./internal/store/ttlStore.js"
 import type * as KeyValueStore from "./KeyValueStore.js"
@@ -384,3 +386,35 @@ export const layerPersistence = (
   options?: { readonly keyspace?: string | undefined }
 ): Layer.Layer<Persistence.BackingPersistence, StorageError, Storage.Storage> =>
   Layer.effect(Persistence.BackingPersistence, makePersistence(options))
+
+/**
+ * The `RateLimiterStore` of `@effect/experimental` on the `Storage` of the context, for `RateLimiter.layer`, in the
+ * keyspace `ratelimiter` or another. Each request is one atomic update: the processes that share a database share the
+ * limits. What is known of a key expires when its window ends or its bucket is full.
+ *
+ * @example
+ * ```ts
+ * import { RateLimiter } from "@effect/experimental"
+ * import { Effect, Layer } from "effect"
+ * import { Storage, TtlStore } from "effect-kv"
+ *
+ * const program = Effect.gen(function*() {
+ *   const withLimiter = yield* RateLimiter.makeWithRateLimiter
+ *   return yield* withLimiter({ key: "mails", limit: 10, window: "1 minute" })(Effect.succeed("sent"))
+ * })
+ *
+ * const Live = RateLimiter.layer.pipe(
+ *   Layer.provide(TtlStore.layerRateLimiter()),
+ *   Layer.provide(Storage.layerMemory)
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Live)).then(console.log)
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerRateLimiter = (
+  options?: { readonly keyspace?: string | undefined }
+): Layer.Layer<RateLimiter.RateLimiterStore, StorageError, Storage.Storage> =>
+  Layer.effect(RateLimiter.RateLimiterStore, makeRateLimiter(options))

@@ -3,22 +3,10 @@ import type { Error as PlatformError } from "@effect/platform"
 import { KeyValueStore as Platform } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import {
-  Cause,
-  Deferred,
-  Effect,
-  Encoding,
-  Exit,
-  FastCheck as fc,
-  Fiber,
-  Layer,
-  Option,
-  ParseResult,
-  Schema,
-  TestClock
-} from "effect"
+import { Cause, Effect, Encoding, Exit, FastCheck as fc, Layer, Option, ParseResult, Schema, TestClock } from "effect"
 import { KeyValueStore, Storage, StorageError, TtlStore } from "effect-kv"
 import type { Engine } from "../engines.js"
+import { atOnce } from "../support.js"
 
 const bytes = new Uint8Array([0, 1, 254, 255])
 
@@ -85,24 +73,6 @@ const Slow = Schema.transformOrFail(Schema.Number, Schema.Number, {
 })
 
 const fibers = 20
-
-/** What many ask for while something else has the connection: where there is one, all of it is waiting when it is free. */
-const atOnce = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const storage = yield* Storage.Storage
-    const [held, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-    const holding = yield* Effect.fork(
-      storage.transaction(Effect.zipRight(Deferred.succeed(held, undefined), Deferred.await(go)))
-    )
-    yield* Deferred.await(held)
-    const asking = yield* Effect.fork(
-      Effect.all(Array.from({ length: fibers }, () => self), { concurrency: "unbounded" })
-    )
-    yield* Effect.repeatN(Effect.yieldNow(), 200)
-    yield* Deferred.succeed(go, undefined)
-    yield* Fiber.join(holding)
-    return yield* Fiber.join(asking)
-  })
 
 export const everyMethod = (kv: Platform.KeyValueStore, key: string) =>
   Object.entries<Effect.Effect<unknown, PlatformError.PlatformError>>({
@@ -193,7 +163,7 @@ export const suite = ({ layer, name }: Engine) =>
           Effect.gen(function*() {
             const kv = yield* Platform.KeyValueStore
             yield* kv.set("k", "")
-            const answers = yield* atOnce(append(kv))
+            const answers = yield* atOnce(fibers, append(kv))
             deepStrictEqual(
               yield* kv.get("k"),
               Option.some(
