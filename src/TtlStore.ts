@@ -353,7 +353,7 @@ export const sweeper = (options: Storage.SweepOptions): Layer.Layer<never, Stora
  * import { Storage, TtlStore } from "effect-kv"
  *
  * class Length extends Schema.TaggedRequest<Length>()("Length", {
- *   failure: Schema.Never,
+ *   failure: Schema.String,
  *   payload: { text: Schema.String },
  *   success: Schema.Number
  * }) {

@@ -1,15 +1,14 @@
 /**
- * A keyspace as the store of the rate limiter of `@effect/experimental`, with the meaning of its store in memory. That
- * and the scripts for Redis differ in places: a limit of 0 is one, as in Redis; times are exact and the algorithms have
- * keys of their own, as in memory.
+ * A keyspace as the store of the rate limiter of `@effect/experimental`, with the meaning of its store in memory. Where
+ * the scripts for Redis differ: a limit of 0 is one, as there; fractions of milliseconds are kept, and the algorithms
+ * have keys of their own, as in memory.
  *
- * Neither of the two forgets a bucket. Here it is forgotten when it is full, and so it is refilled from when tokens are
- * taken again, and not at a moment before that.
+ * Neither of the two forgets a bucket. Here it is forgotten when it is full, so that nothing stays for ever. What is
+ * left of a step by then is lost: the next token comes a whole step after tokens are taken again.
  *
  * @internal
  */
-import type { RateLimiterStore } from "@effect/experimental/RateLimiter"
-import { RateLimitStoreError } from "@effect/experimental/RateLimiter"
+import { type RateLimiterStore, RateLimitStoreError } from "@effect/experimental/RateLimiter"
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
