@@ -7,6 +7,7 @@
  *
  * @since 0.1.0
  */
+import * as Platform from "@effect/platform/KeyValueStore"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -15,6 +16,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import type * as Codec from "./Codec.js"
+import { makePlatform } from "./internal/adapters/platform.js"
 import * as internal from "./internal/store/keyValueStore.js"
 import { inMemory, makeTag } from "./internal/store/tag.js"
 import type * as Storage from "./Storage.js"
@@ -295,3 +297,38 @@ export const layer = (
  * @category layers
  */
 export const layerMemory: Layer.Layer<Plain, StorageError> = inMemory(layer())
+
+/**
+ * The `KeyValueStore` of `@effect/platform` on the `Storage` of the context, for what asks for that tag: in the keyspace
+ * `platform` or another, and there in the keys with a prefix, if one is given.
+ *
+ * `modify`, `modifyUint8Array`, and `modify` of a schema are atomic; their function must be pure and may run more than
+ * once. Errors are `PlatformError`s, with ours as `cause`. To divide a store, give its parts a keyspace or a `prefix`
+ * each: `KeyValueStore.prefix` of `@effect/platform` leaves out `clear`, `size`, `isEmpty` and the methods of bytes, and
+ * no store can mend that.
+ *
+ * @example
+ * ```ts
+ * import { KeyValueStore as Platform } from "@effect/platform"
+ * import { Effect, Layer } from "effect"
+ * import { KeyValueStore, Storage } from "effect-kv"
+ *
+ * const program = Effect.gen(function*() {
+ *   const kv = yield* Platform.KeyValueStore
+ *   yield* kv.set("theme", "dark")
+ *   yield* kv.modify("theme", (theme) => theme.toUpperCase())
+ *   return yield* kv.get("theme")
+ * })
+ *
+ * const Live = KeyValueStore.layerPlatform({ prefix: "settings/" }).pipe(Layer.provide(Storage.layerMemory))
+ *
+ * Effect.runPromise(Effect.provide(program, Live)).then(console.log)
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerPlatform = (
+  options?: { readonly keyspace?: string | undefined; readonly prefix?: string | undefined }
+): Layer.Layer<Platform.KeyValueStore, StorageError, Storage.Storage> =>
+  Layer.effect(Platform.KeyValueStore, makePlatform(options))

@@ -7,6 +7,8 @@
  *
  * @since 0.1.0
  */
+import * as Persistence from "@effect/experimental/Persistence"
+import * as RateLimiter from "@effect/experimental/RateLimiter"
 import * as Context from "effect/Context"
 import type * as Data from "effect/Data"
 import type * as DateTime from "effect/DateTime"
@@ -15,6 +17,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
+import { makePersistence } from "./internal/adapters/persistence.js"
+import { makeRateLimiter } from "./internal/adapters/rateLimiter.js"
 import { inMemory, makeTag } from "./internal/store/tag.js"
 import * as internal from "./internal/store/ttlStore.js"
 import type * as KeyValueStore from "./KeyValueStore.js"
@@ -334,3 +338,83 @@ export const layerMemory: Layer.Layer<Plain, StorageError> = inMemory(layer())
  */
 export const sweeper = (options: Storage.SweepOptions): Layer.Layer<never, StorageError, Storage.Storage> =>
   Layer.effectDiscard(Effect.flatMap(Storage.Storage, ({ maintenance }) => maintenance.sweeper(options)))
+
+/**
+ * The `BackingPersistence` of `@effect/experimental` on the `Storage` of the context, for `Persistence.layerResult`, and
+ * with it `PersistedCache` and `RequestResolver.persisted`. All its stores are in one keyspace, `persistence` or another.
+ *
+ * Store ids and keys are any strings; what is long is stored under its SHA-256. Values are stored as JSON. What JSON
+ * lacks fails, as does the engine, as `PersistenceError`, with ours as `cause`.
+ *
+ * @example
+ * ```ts
+ * import { PersistedCache, Persistence } from "@effect/experimental"
+ * import { Effect, Layer, PrimaryKey, Schema } from "effect"
+ * import { Storage, TtlStore } from "effect-kv"
+ *
+ * class Length extends Schema.TaggedRequest<Length>()("Length", {
+ *   failure: Schema.String,
+ *   payload: { text: Schema.String },
+ *   success: Schema.Number
+ * }) {
+ *   [PrimaryKey.symbol]() {
+ *     return this.text
+ *   }
+ * }
+ *
+ * const program = Effect.gen(function*() {
+ *   const cache = yield* PersistedCache.make({
+ *     lookup: (request: Length) => Effect.succeed(request.text.length),
+ *     storeId: "lengths",
+ *     timeToLive: () => "1 day"
+ *   })
+ *   return yield* cache.get(new Length({ text: "hello" }))
+ * })
+ *
+ * const Live = Persistence.layerResult.pipe(
+ *   Layer.provide(TtlStore.layerPersistence()),
+ *   Layer.provide(Storage.layerMemory)
+ * )
+ *
+ * Effect.runPromise(Effect.scoped(Effect.provide(program, Live))).then(console.log)
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerPersistence = (
+  options?: { readonly keyspace?: string | undefined }
+): Layer.Layer<Persistence.BackingPersistence, StorageError, Storage.Storage> =>
+  Layer.effect(Persistence.BackingPersistence, makePersistence(options))
+
+/**
+ * The `RateLimiterStore` of `@effect/experimental` on the `Storage` of the context, for `RateLimiter.layer`, in the
+ * keyspace `ratelimiter` or another. Each request is one atomic update: the processes that share a database share the
+ * limits. What is known of a key expires when its window ends or its bucket is full.
+ *
+ * @example
+ * ```ts
+ * import { RateLimiter } from "@effect/experimental"
+ * import { Effect, Layer } from "effect"
+ * import { Storage, TtlStore } from "effect-kv"
+ *
+ * const program = Effect.gen(function*() {
+ *   const withLimiter = yield* RateLimiter.makeWithRateLimiter
+ *   return yield* withLimiter({ key: "mails", limit: 10, window: "1 minute" })(Effect.succeed("sent"))
+ * })
+ *
+ * const Live = RateLimiter.layer.pipe(
+ *   Layer.provide(TtlStore.layerRateLimiter()),
+ *   Layer.provide(Storage.layerMemory)
+ * )
+ *
+ * Effect.runPromise(Effect.provide(program, Live)).then(console.log)
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerRateLimiter = (
+  options?: { readonly keyspace?: string | undefined }
+): Layer.Layer<RateLimiter.RateLimiterStore, StorageError, Storage.Storage> =>
+  Layer.effect(RateLimiter.RateLimiterStore, makeRateLimiter(options))

@@ -28,6 +28,22 @@ describe("the package", () => {
     assert.strictEqual(output.trim(), "object function 0")
   })
 
+  it("loads nothing of @effect/experimental for a KeyValueStore", () => {
+    const loaded = new Set<string>()
+    const load = (file: string): void => {
+      if (loaded.has(file)) return
+      loaded.add(file)
+      const text = readFileSync(path.join(root, "src", file), "utf8")
+      for (const [, from = ""] of text.matchAll(/^(?:import|export) (?!type )[^"]*"([^"]+)"/gm)) {
+        if (from.startsWith(".")) load(path.join(path.dirname(file), from.replace(/\.js$/, ".ts")))
+        else loaded.add(from)
+      }
+    }
+    load("KeyValueStore.ts")
+    assert.include([...loaded], "internal/adapters/platform.ts")
+    deepStrictEqual([...loaded].filter((name) => name.startsWith("@effect/experimental")), [])
+  })
+
   it("names no driver outside the modules that open it", () => {
     const files = readdirSync(path.join(root, "src"), { recursive: true, encoding: "utf8" }).filter((file) =>
       file.endsWith(".ts")

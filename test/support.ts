@@ -3,7 +3,7 @@
  */
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
-import { Chunk, Context, Effect, Exit, Layer, Option, Queue, Stream } from "effect"
+import { Chunk, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Queue, Stream } from "effect"
 import { Sqlite, Storage } from "effect-kv"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs"
@@ -32,6 +32,22 @@ export const open = (options: Sqlite.Options) =>
 
 /** Every key of a keyspace, in order. */
 export const keysOf = (keyspace: Storage.Keyspace) => Effect.map(Stream.runCollect(keyspace.keys()), Chunk.toArray)
+
+/** What many ask for at once. On a single connection something else has it first, so all of them wait for it. */
+export const atOnce = <A, E, R>(fibers: number, self: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    const storage = yield* Storage.Storage
+    const [held, go] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+    const holding = yield* Effect.fork(
+      storage.transaction(Effect.zipRight(Deferred.succeed(held, undefined), Deferred.await(go)))
+    )
+    yield* Deferred.await(held)
+    const asking = yield* Effect.fork(Effect.replicateEffect(self, fibers, { concurrency: "unbounded" }))
+    yield* Effect.repeatN(Effect.yieldNow(), 200)
+    yield* Deferred.succeed(go, undefined)
+    yield* Fiber.join(holding)
+    return yield* Fiber.join(asking)
+  })
 
 const project = path.dirname(path.dirname(new URL(import.meta.url).pathname))
 

@@ -1,3 +1,4 @@
+import type { KeyValueStore as Platform } from "@effect/platform"
 import type { Effect, Layer, Option, Stream } from "effect"
 import { Context, Effect as E, Schema } from "effect"
 import type { Storage, StorageError } from "effect-kv"
@@ -95,5 +96,13 @@ describe("the plain store", () => {
     expect(plain.prefix("a").forSchema(User)).type.toBe<KeyValueStore.KeyValueStore<string, User>>()
     // @ts-expect-error a view cannot provide what the schema needs
     plain.forSchema(Sealed)
+  })
+})
+
+describe("the layer for @effect/platform", () => {
+  test("gives its tag, and needs Storage", () => {
+    expect(KeyValueStore.layerPlatform({ keyspace: "k", prefix: "p" })).type.toBe<
+      Layer.Layer<Platform.KeyValueStore, StorageError.StorageError, Storage.Storage>
+    >()
   })
 })

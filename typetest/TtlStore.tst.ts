@@ -1,3 +1,4 @@
+import type { Persistence, RateLimiter } from "@effect/experimental"
 import type { DateTime, Duration, Effect, Layer, Option } from "effect"
 import { Context, Effect as E, Schema } from "effect"
 import type { KeyValueStore, Storage, StorageError } from "effect-kv"
@@ -170,5 +171,16 @@ describe("the methods", () => {
       .type.toBe<(value: TtlStore.Ttl) => number>()
     // @ts-expect-error one is missing
     void TtlStore.Ttl.$match({ Missing: () => 1, Persistent: () => 2 })
+  })
+})
+
+describe("the layers for @effect/experimental", () => {
+  test("give its tags, and need Storage", () => {
+    expect(TtlStore.layerPersistence({ keyspace: "k" })).type.toBe<
+      Layer.Layer<Persistence.BackingPersistence, StorageError.StorageError, Storage.Storage>
+    >()
+    expect(TtlStore.layerRateLimiter({ keyspace: "k" })).type.toBe<
+      Layer.Layer<RateLimiter.RateLimiterStore, StorageError.StorageError, Storage.Storage>
+    >()
   })
 })
