@@ -21,7 +21,7 @@ import {
   TestContext
 } from "effect"
 import { Storage, StorageError, TtlStore } from "effect-kv"
-import type { Engine } from "../engines.js"
+import { describeOn, type Engine, postgres } from "../engines.js"
 
 type Ttl = Option.Option<Duration.Duration>
 const never: Ttl = Option.none()
@@ -131,8 +131,8 @@ const makeLookup = () => {
 /** A success for an hour, a failure for a minute. */
 const timeToLive = (_: unknown, exit: Exit.Exit<unknown, unknown>) => Exit.isSuccess(exit) ? "1 hour" : "1 minute"
 
-export const suite = ({ layer, name }: Engine) =>
-  describe(`TtlStore.layerPersistence on ${name}`, () => {
+export const suite = (engine: Engine) =>
+  describeOn(engine, "TtlStore.layerPersistence", () => {
     const results = Layer.provideMerge(Persistence.layerResult, TtlStore.layerPersistence())
     const test = <A, E>(
       title: string,
@@ -141,7 +141,7 @@ export const suite = ({ layer, name }: Engine) =>
         E,
         Persistence.BackingPersistence | Persistence.ResultPersistence | Storage.Storage | Scope.Scope
       >
-    ) => it.scoped(title, () => Effect.provide(body, Layer.provideMerge(results, layer)))
+    ) => it.scoped(title, () => Effect.provide(body, Layer.provideMerge(results, engine.layer)))
 
     describe("a backing store", () => {
       it("answers what their store in memory does", () =>
@@ -156,11 +156,11 @@ export const suite = ({ layer, name }: Engine) =>
               }
             }).pipe(
               Effect.scoped,
-              Effect.provide(Layer.provide(TtlStore.layerPersistence(), layer)),
+              Effect.provide(Layer.provide(TtlStore.layerPersistence(), engine.layer)),
               Effect.provide(TestContext.TestContext),
               Effect.runPromise
             )),
-          { numRuns: 60 }
+          { numRuns: engine === postgres ? 15 : 60 }
         ), 60_000)
 
       test(
@@ -353,7 +353,7 @@ export const suite = ({ layer, name }: Engine) =>
       )
 
       test(
-        "a keyspace that does not open fails the layer",
+        "a keyspace that does not open fails the engine.layer",
         Effect.gen(function*() {
           const storage = yield* Storage.Storage
           yield* storage.keyspace("of bytes", { keys: "bytes" })

@@ -5,7 +5,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Cause, Effect, Encoding, Exit, FastCheck as fc, Layer, Option, ParseResult, Schema, TestClock } from "effect"
 import { KeyValueStore, Storage, StorageError, TtlStore } from "effect-kv"
-import type { Engine } from "../engines.js"
+import { describeOn, type Engine, postgres } from "../engines.js"
 import { atOnce } from "../support.js"
 
 const bytes = new Uint8Array([0, 1, 254, 255])
@@ -88,8 +88,8 @@ export const everyMethod = (kv: Platform.KeyValueStore, key: string) =>
     size: kv.size
   })
 
-export const suite = ({ layer, name }: Engine) =>
-  describe(`KeyValueStore.layerPlatform on ${name}`, () => {
+export const suite = (engine: Engine) =>
+  describeOn(engine, "KeyValueStore.layerPlatform", () => {
     const test = <A, E>(
       title: string,
       body: Effect.Effect<A, E, Platform.KeyValueStore | KeyValueStore.Plain | Storage.Storage>
@@ -100,7 +100,7 @@ export const suite = ({ layer, name }: Engine) =>
           // The same entries as seen by our own store.
           Layer.provideMerge(
             Layer.mergeAll(KeyValueStore.layerPlatform(), KeyValueStore.layer({ keyspace: "platform" })),
-            layer
+            engine.layer
           )
         ))
 
@@ -141,10 +141,10 @@ export const suite = ({ layer, name }: Engine) =>
                 deepStrictEqual(yield* run(ours, command), yield* run(theirs, command), JSON.stringify(command))
               }
             }).pipe(
-              Effect.provide(Layer.provide(KeyValueStore.layerPlatform({ prefix: "p" }), layer)),
+              Effect.provide(Layer.provide(KeyValueStore.layerPlatform({ prefix: "p" }), engine.layer)),
               Effect.runPromise
             )),
-          { numRuns: 40 }
+          { numRuns: engine === postgres ? 15 : 40 }
         ))
     })
 
@@ -245,7 +245,7 @@ export const suite = ({ layer, name }: Engine) =>
       )
 
       test(
-        "made by the layer is",
+        "made by the engine.layer is",
         Effect.gen(function*() {
           const all = yield* fill
           const storage = yield* Storage.Storage
@@ -412,7 +412,7 @@ export const suite = ({ layer, name }: Engine) =>
       )
 
       test(
-        "a keyspace that does not open fails the layer",
+        "a keyspace that does not open fails the engine.layer",
         Effect.gen(function*() {
           const storage = yield* Storage.Storage
           yield* storage.keyspace("of bytes", { keys: "bytes" })
