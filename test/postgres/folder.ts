@@ -19,15 +19,14 @@ export interface Folder {
 
 const prefix = "effect-kv-pg-"
 
-/** Room for the path of a socket, on the system that has least; and a way to it that the server's user can go. */
-const suits = (parent: string): boolean => {
-  if (Buffer.byteLength(path.join(parent, `${prefix}XXXXXX`, ".s.PGSQL.5432")) >= 104) return false
-  if (user === undefined) return true
-  for (let at = parent; at !== path.dirname(at); at = path.dirname(at)) {
-    if ((fs.statSync(at).mode & 0o001) === 0) return false
-  }
-  return true
-}
+/** Whether the server's user can go there. */
+export const passable = (folder: string): boolean =>
+  user === undefined || folder === path.dirname(folder) ||
+  ((fs.statSync(folder).mode & 0o001) !== 0 && passable(path.dirname(folder)))
+
+/** Room for the path of a socket, on the system that has least; and the server's user can go there. */
+const suits = (parent: string) =>
+  Buffer.byteLength(path.join(parent, `${prefix}XXXXXX`, ".s.PGSQL.5432")) < 104 && passable(parent)
 
 /**
  * Makes a folder in `$0`, says its name, and removes it when nobody has the other end of the input any more. A server

@@ -29,12 +29,14 @@ const createsDatabases = (url: string) =>
         AND current_setting('server_version_num')::int >= 150000`
     ),
     Effect.map((rows) => rows.length === 1),
+    Effect.mapError(({ cause, message }) => new Error(`The server of EFFECT_KV_PG_URL: ${message}: ${cause}`)),
     Effect.scoped,
     Effect.provide(Reactivity.layer)
   )
 
 export default async ({ provide }: TestProject) => {
   if (given !== undefined && given !== "") {
+    if (!URL.canParse(given)) throw new Error("EFFECT_KV_PG_URL is not like postgresql://user:password@host/database")
     console.log(`The PostgreSQL tests run on EFFECT_KV_PG_URL: ${name(given)}`)
     provide("postgres", { databases: await Effect.runPromise(createsDatabases(given)), url: given })
     return
