@@ -194,6 +194,17 @@ export interface SweepOptions {
 }
 
 /**
+ * A keyspace that exists, with the kind of its keys.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface KeyspaceInfo {
+  readonly name: string
+  readonly keys: "text" | "bytes"
+}
+
+/**
  * Work on the whole store that no program needs to do, and operators sometimes want.
  *
  * @since 0.1.0
@@ -206,6 +217,11 @@ export interface Maintenance {
   readonly compact: Effect.Effect<number, StorageError>
   /** Has the background sweeper run with these settings from now on, in place of any before. */
   readonly sweeper: (options: SweepOptions) => Effect.Effect<void, StorageError>
+  /**
+   * The keyspaces there are, in the byte order of their names: in a database all of them, whoever created them; in
+   * memory those that were opened.
+   */
+  readonly keyspaces: Effect.Effect<ReadonlyArray<KeyspaceInfo>, StorageError>
   /** How much each opened keyspace holds. */
   readonly stats: Effect.Effect<ReadonlyArray<Stat & { readonly keyspace: string }>, StorageError>
 }
