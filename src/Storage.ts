@@ -10,16 +10,17 @@
 import type * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Metric from "effect/Metric"
 import type * as Option from "effect/Option"
 import type * as Schedule from "effect/Schedule"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import { makeMemory } from "./internal/storage/memory.js"
 import * as internal from "./internal/storage/metrics.js"
 import { makeSql } from "./internal/storage/sql.js"
-import type { InvalidKey, StorageError } from "./StorageError.js"
+import * as transfer from "./internal/storage/transfer.js"
+import type { ImportError, InvalidKey, StorageError } from "./StorageError.js"
 
 /**
  * What is stored. Text stays text and bytes stay bytes.
@@ -194,6 +195,17 @@ export interface SweepOptions {
 }
 
 /**
+ * A keyspace that exists, with the kind of its keys.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface KeyspaceInfo {
+  readonly name: string
+  readonly keys: "text" | "bytes"
+}
+
+/**
  * Work on the whole store that no program needs to do, and operators sometimes want.
  *
  * @since 0.1.0
@@ -206,6 +218,11 @@ export interface Maintenance {
   readonly compact: Effect.Effect<number, StorageError>
   /** Has the background sweeper run with these settings from now on, in place of any before. */
   readonly sweeper: (options: SweepOptions) => Effect.Effect<void, StorageError>
+  /**
+   * The keyspaces there are, in the byte order of their names: in a database all of them, whoever created them; in
+   * memory those that were opened.
+   */
+  readonly keyspaces: Effect.Effect<ReadonlyArray<KeyspaceInfo>, StorageError>
   /** How much each opened keyspace holds. */
   readonly stats: Effect.Effect<ReadonlyArray<Stat & { readonly keyspace: string }>, StorageError>
 }
@@ -347,3 +364,107 @@ export const layer = (options?: Options): Layer.Layer<Storage, StorageError, Sql
  * @category layers
  */
 export const layerMemory: Layer.Layer<Storage> = Layer.scoped(Storage, makeMemory)
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ExportOptions {
+  /** The names of those that are exported; all that there are. One that does not exist fails as `Unavailable`. */
+  readonly keyspaces?: ReadonlyArray<string> | undefined
+}
+
+/**
+ * Every live entry as text: lines of JSON, each with its line end, which any program can read and `importEntries` takes.
+ * Nothing is lost: keys and values of text or bytes, expiry, and names of keyspaces come back as they were, on any
+ * engine. Two stores with the same content have the same export.
+ *
+ * It is read page by page, so memory does not grow with it. What is there throughout is in it; what comes or goes
+ * meanwhile may or may not be. In a transaction it is one snapshot, and other work may have to wait until it is read.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect, Stream } from "effect"
+ * import { Storage } from "effect-kv"
+ *
+ * const program = Effect.gen(function*() {
+ *   const storage = yield* Storage.Storage
+ *   const settings = yield* storage.keyspace("settings")
+ *   yield* settings.set("theme", "dark")
+ *   yield* settings.set("salt", new Uint8Array([1, 2, 3]), 4102444800000)
+ *   yield* Stream.runForEach(Storage.exportEntries(), (line) => Console.log(line.trimEnd()))
+ *   // {"format":"effect-kv","version":1}
+ *   // {"keyspace":"settings","keys":"text"}
+ *   // {"key":"salt","value":{"base64":"AQID"},"expiresAt":4102444800000}
+ *   // {"key":"theme","value":"dark"}
+ *   // {"entries":2}
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, Storage.layerMemory))
+ * ```
+ *
+ * @since 0.1.0
+ * @category moving data
+ */
+export const exportEntries = (options?: ExportOptions): Stream.Stream<string, StorageError, Storage> =>
+  Stream.unwrap(Effect.map(Storage, (storage) => transfer.exportEntries(storage, options)))
+
+/**
+ * @since 0.1.0
+ * @category models
+ */
+export interface ImportOptions {
+  /** What becomes of an entry that is there under the same key: `"replace"`, the default, or `"keep"`. */
+  readonly existing?: "replace" | "keep" | undefined
+}
+
+/**
+ * What an import did, in entries.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Imported {
+  /** Those that were written. */
+  readonly imported: number
+  /** Those that have expired since they were exported, and were left out. */
+  readonly expired: number
+  /** Those that were left out because their key was taken. */
+  readonly kept: number
+}
+
+/**
+ * Writes what `exportEntries` gave, and creates its keyspaces if need be. Other entries stay. To do it twice is the same
+ * as to do it once.
+ *
+ * The text comes as strings or as UTF-8, in pieces of any size. It is written in batches, so memory does not grow with
+ * it. What cannot be read, or is not all there, fails as `ImportError`, which tells the line. What comes before it is
+ * imported then. For all or nothing, import in a transaction.
+ *
+ * @example
+ * ```ts
+ * import { Console, Effect, Layer, Stream } from "effect"
+ * import { Sqlite, Storage } from "effect-kv"
+ *
+ * const Copy = Storage.layer().pipe(Layer.provide(Sqlite.layer({ filename: ":memory:" })))
+ *
+ * const program = Effect.gen(function*() {
+ *   const here = yield* Storage.Storage
+ *   const settings = yield* here.keyspace("settings")
+ *   yield* settings.set("theme", "dark")
+ *   const lines = Stream.provideService(Storage.exportEntries(), Storage.Storage, here)
+ *   const { imported } = yield* Effect.provide(Storage.importEntries(lines), Copy)
+ *   yield* Console.log(imported)
+ * })
+ *
+ * Effect.runPromise(Effect.provide(program, Storage.layerMemory))
+ * ```
+ *
+ * @since 0.1.0
+ * @category moving data
+ */
+export const importEntries = <E, R>(
+  text: Stream.Stream<string | Uint8Array, E, R>,
+  options?: ImportOptions
+): Effect.Effect<Imported, E | ImportError | StorageError, R | Storage> =>
+  Effect.flatMap(Storage, (storage) => transfer.importEntries(storage, text, options))

@@ -1,5 +1,5 @@
 /**
- * What can go wrong in a store: with its engine, with a key, with a counter.
+ * What can go wrong in a store: with its engine, with a key, with a counter, with what is imported.
  *
  * @since 0.1.0
  */
@@ -14,7 +14,7 @@ import * as Data from "effect/Data"
  * - `Corrupt`: the file is damaged
  * - `NotADatabase`: the file, or folder, is something else
  * - `Permission`: the operating system refuses access
- * - `Unavailable`: the engine cannot be reached or opened
+ * - `Unavailable`: the engine cannot be reached or opened, or what is to be exported is not there
  * - `Closed`: the connection or the transaction that the operation belongs to has ended
  * - `Incompatible`: the stored data was laid out for something else: a newer version, another kind of key
  * - `InvalidValue`: a value that no engine could keep unchanged
@@ -92,6 +92,30 @@ export class InvalidKey extends Data.TaggedError("InvalidKey")<{
 }> {
   override get message(): string {
     return `${show(this.key)} cannot be a key in keyspace ${show(this.keyspace)}: ${this.issue}`
+  }
+}
+
+/**
+ * What was to be imported cannot be read. What its lines before this one hold is imported, as the counts tell. To have
+ * all or nothing, import in a transaction.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class ImportError extends Data.TaggedError("ImportError")<{
+  /** The line, from 1 on. */
+  readonly line: number
+  readonly issue: string
+  /** How many entries were written until then. */
+  readonly imported: number
+  /** How many were left out because they have expired. */
+  readonly expired: number
+  /** How many were left out because their key was taken. */
+  readonly kept: number
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `line ${this.line}: ${this.issue}; imported until then: ${this.imported}`
   }
 }
 

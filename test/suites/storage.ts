@@ -671,6 +671,41 @@ export const suite = (engine: Engine) =>
           assert.isTrue(Option.isSome(yield* (yield* storage.keyspace("a_b")).get("k")))
         })
       )
+
+      test(
+        "maintenance.keyspaces tells which there are, with their keys, in the byte order of their names",
+        Effect.gen(function*() {
+          const storage = yield* Storage.Storage
+          deepStrictEqual(yield* storage.maintenance.keyspaces, [])
+          yield* Effect.forEach(names.toReversed(), (name) => storage.keyspace(name))
+          yield* storage.keyspace("\u{1F600}", { keys: "bytes" })
+          yield* storage.keyspace("\uffff")
+          const found = yield* storage.maintenance.keyspaces
+          deepStrictEqual(
+            found.filter(({ name }) => name.isWellFormed()),
+            [...names.filter((name) => name.isWellFormed()), "\u{1F600}", "\uffff"].sort(utf8)
+              .map((name) => ({ keys: name === "\u{1F600}" ? "bytes" : "text", name }))
+          )
+          // A lone surrogate has no bytes of its own; it has one place on every engine all the same.
+          deepStrictEqual(
+            found.slice(-4).map(({ name }) => name),
+            ["\uffff", "\ud800", "\u{1F600}", "\udc00"]
+          )
+        })
+      )
+
+      test(
+        "a keyspace is told of in the transaction that creates it, and no more once that is rolled back",
+        Effect.gen(function*() {
+          const storage = yield* Storage.Storage
+          const inside = yield* Effect.flip(storage.transaction(Effect.gen(function*() {
+            yield* storage.keyspace("new")
+            return yield* Effect.fail(yield* storage.maintenance.keyspaces)
+          })))
+          deepStrictEqual(inside, [{ keys: "text", name: "new" }])
+          deepStrictEqual(yield* storage.maintenance.keyspaces, [])
+        })
+      )
     })
 
     describe("rule 7: no bulk operation has a limit that a user can hit", () => {

@@ -231,7 +231,9 @@ const unlimited = <K>(range: Range<K> | undefined): Range<K> => ({ ...range, lim
 
 const keep: Change = { _tag: "Keep" }
 
-const entrySize = <K extends string | Uint8Array>(entry: Entry<K>): number => entry.key.length + entry.value.length
+/** @internal */
+export const entrySize = <K extends string | Uint8Array>(entry: Entry<K>): number =>
+  entry.key.length + entry.value.length
 
 /** Pages grow or shrink to about `pageBytes`, so that neither a million small values nor a few huge ones hurt. */
 const pageAfter = <A>(items: ReadonlyArray<A>, sizeOf: (item: A) => number): number => {
@@ -240,8 +242,12 @@ const pageAfter = <A>(items: ReadonlyArray<A>, sizeOf: (item: A) => number): num
   return Math.max(1, Math.min(maxPage, Math.floor(pageBytes / Math.max(1, bytes / items.length))))
 }
 
-/** Why a value with its expiry could not be kept as it is. */
-const entryIssue = (value: Value, expiresAt: number | undefined): string | undefined =>
+/**
+ * Why a value with its expiry could not be kept as it is.
+ *
+ * @internal
+ */
+export const entryIssue = (value: Value, expiresAt: number | undefined): string | undefined =>
   expiresAt !== undefined && (typeof expiresAt !== "number" || Number.isNaN(expiresAt))
     ? `the expiry is a number of milliseconds since the epoch, not ${expiresAt}`
     : typeof value === "string"

@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import type { Entry, Storage, Value } from "../../Storage.js"
 import { Access, type Engine } from "./access.js"
 import { BTree, type Tree } from "./btree.js"
+import { callOf } from "./call.js"
 import { failing, type Fault, otherKeys } from "./fault.js"
 import { Gate, hold } from "./gate.js"
 import { bytesKeys, copyBytes, type KeyKind, textKeys } from "./keys.js"
@@ -276,6 +277,11 @@ export const makeMemory: Effect.Effect<Storage["Type"], never, Scope.Scope> = Ef
   // Nothing can be wrong with the default settings.
   return yield* Effect.orDie(makeService({
     access,
+    keyspaces: access.run(
+      () => Effect.sync(() => Array.from(kinds, ([name, keys]) => ({ keys, name }))),
+      (keyspaces) => keyspaces,
+      callOf("keyspaces")
+    ),
     openBytes: open(tables.bytes, bytesKeys),
     openText: open(tables.text, textKeys),
     reclaim: Effect.void,

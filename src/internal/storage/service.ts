@@ -6,11 +6,12 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Keyspace, Options, Storage } from "../../Storage.js"
+import type { Keyspace, KeyspaceInfo, Options, Storage } from "../../Storage.js"
 import { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
 import { callOf } from "./call.js"
 import { isSystemClock } from "./compat.js"
+import { textKeys } from "./keys.js"
 import { makeSweeper, sweep } from "./sweep.js"
 
 /** @internal */
@@ -18,6 +19,8 @@ export const makeService = <C, X>(engine: {
   readonly access: Access<C, X>
   readonly openText: (name: string) => Effect.Effect<Keyspace, StorageError>
   readonly openBytes: (name: string) => Effect.Effect<Keyspace<Uint8Array>, StorageError>
+  /** The keyspaces there are, in any order. */
+  readonly keyspaces: Effect.Effect<ReadonlyArray<KeyspaceInfo>, StorageError>
   /** Gives free room back. */
   readonly reclaim: Effect.Effect<void, StorageError>
   readonly sweep: Options["sweep"]
@@ -78,6 +81,7 @@ export const makeService = <C, X>(engine: {
           Effect.zipLeft(engine.reclaim)
         ),
         flush: access.flush,
+        keyspaces: Effect.map(engine.keyspaces, (all) => [...all].sort((a, b) => textKeys.compare(a.name, b.name))),
         stats: Effect.flatMap(all, (keyspaces) =>
           Effect.forEach(keyspaces, (keyspace) =>
             Effect.map(

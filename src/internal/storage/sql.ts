@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { createHash } from "node:crypto"
-import type { Change, Entry, Options, Slice, Storage, Value } from "../../Storage.js"
+import type { Change, Entry, KeyspaceInfo, Options, Slice, Storage, Value } from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import type { Access } from "./access.js"
 import { callOf } from "./call.js"
@@ -348,6 +348,15 @@ const register = (
   })
 }
 
+/** The keyspaces of the catalog. */
+const registered = (access: Sql): Effect.Effect<ReadonlyArray<KeyspaceInfo>, StorageError> =>
+  access.run(
+    (connection) => execute(connection, ["SELECT name, keys FROM kv_catalog", []]),
+    (rows) =>
+      rows.map(({ keys, name }) => ({ keys: keys === "bytes" ? "bytes" : "text", name: JSON.parse(String(name)) })),
+    callOf("keyspaces")
+  )
+
 /** @internal */
 export const makeSql = (
   options: Options = {}
@@ -381,6 +390,7 @@ export const makeSql = (
 
     return yield* makeService({
       access,
+      keyspaces: registered(access),
       reclaim: reclaim(Infinity),
       openBytes: (name) =>
         open(name, bytesKeys, dialect.bytesTable, bytesKey),
