@@ -41,6 +41,7 @@ const temporaryFolder = Effect.acquireRelease(
 const lines: Readonly<Record<string, string>> = {
   "counter.ts": "4 processes, 250 additions each: 1000",
   "encrypted.ts": "the file shows: p-1 true, Lovelace false, penicillin false",
+  "export.ts": "Ada Lovelace has a session: Remaining",
   "observability.ts": "prices: hits 1, misses 1, writes 2, expirations 1",
   "prefix.ts": "removed 7 of rome; left: 3 and 13 in all",
   "sessions.ts": "signed out everywhere: 2 sessions",
