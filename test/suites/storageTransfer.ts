@@ -18,7 +18,7 @@ import {
   TestContext
 } from "effect"
 import { Storage, StorageError } from "effect-kv"
-import { type Engine, engines } from "../engines.js"
+import { describeOn, type Engine, engines, postgres } from "../engines.js"
 
 type Service = Storage.Storage["Type"]
 
@@ -222,7 +222,7 @@ const mutate = (file: string, mutations: ReadonlyArray<{ at: number; drop: numbe
 class Broken extends Data.TaggedError("Broken") {}
 
 export const suite = (engine: Engine) =>
-  describe(`moving data on ${engine.name}`, () => {
+  describeOn(engine, "moving data", () => {
     const test = <A, E>(
       title: string,
       body: (storage: Service) => Effect.Effect<A, E, Scope.Scope>,
@@ -652,7 +652,7 @@ export const suite = (engine: Engine) =>
                 assertHarmless(yield* Effect.exit(importing(storage, [utf8], { existing })), utf8)
               })))
           ),
-          { numRuns: 100 }
+          { numRuns: engine === postgres ? 20 : 100 }
         ), 60_000)
 
       it("random text is an ImportError", () =>
@@ -672,7 +672,7 @@ export const suite = (engine: Engine) =>
                 assertHarmless(yield* Effect.exit(importing(yield* build(engine), pieces)), String(pieces))
               })))
           ),
-          { numRuns: 100 }
+          { numRuns: engine === postgres ? 20 : 100 }
         ), 60_000)
     })
 
@@ -694,7 +694,7 @@ export const suite = (engine: Engine) =>
             }
             assert.strictEqual(imported, live)
           })))),
-        { numRuns: 60 }
+        { numRuns: engine === postgres ? 10 : 60 }
       ), 60_000)
 
     for (const other of engines) {
