@@ -1,3 +1,4 @@
+import * as os from "node:os"
 import * as path from "node:path"
 import { defineConfig } from "vitest/config"
 
@@ -17,6 +18,8 @@ export default defineConfig({
     },
     globalSetup: ["./test/compile.ts", "./test/postgres/globalSetup.ts"],
     include: ["test/**/*.test.ts"],
+    // One a core, of which there are two at the least: much of what is tested waits for another process.
+    maxWorkers: Math.max(2, os.availableParallelism()),
     outputFile: { json: "coverage/tests.json" },
     reporters: process.env.CI === undefined ? ["default"] : ["default", "json"],
     setupFiles: ["./vitest.setup.ts"],
