@@ -3,7 +3,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer, Option } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer, Option } from "effect"
 import { Sqlite, Storage, StorageError } from "effect-kv"
 
 describe("messages", () => {
@@ -42,6 +42,20 @@ describe("an engine that is not there", () => {
         spanAttributes: []
       })
     ).pipe(Layer.provide(Reactivity.layer))
+
+  it.effect("libSQL, whose client says that it is SQLite, is refused", () =>
+    Effect.gen(function*() {
+      const libsql = Layer.map(client(Effect.never, "sqlite"), (context) =>
+        Context.make(
+          SqlClient.SqlClient,
+          Object.assign(Context.get(context, SqlClient.SqlClient), {
+            [Symbol.for("@effect/sql-libsql/LibsqlClient")]: true
+          })
+        ))
+      const error = yield* Effect.flip(Layer.build(Layer.provide(Storage.layer(), libsql)))
+      assert.strictEqual(error.reason, "Unavailable")
+      assert.include(error.message, "libSQL")
+    }).pipe(Effect.scoped))
 
   it.effect("a database of another kind is refused", () =>
     Effect.gen(function*() {

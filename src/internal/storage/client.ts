@@ -79,6 +79,17 @@ export const dialectCommands = (dialect: Dialect) => {
   }
 }
 
+const unsupported = (what: string) =>
+  new StorageError({
+    detail: `Storage runs on SQLite and PostgreSQL, and not on ${what}; provide a client of one of them, or ` +
+      "Storage.layerMemory",
+    method: "open",
+    reason: "Unavailable"
+  })
+
+/** Its client says that it is SQLite, and gives its one connection to several at once. */
+const libsql = Symbol.for("@effect/sql-libsql/LibsqlClient")
+
 /**
  * The access that a client's stores use.
  *
@@ -92,16 +103,9 @@ export const accessOf = (
     const known = accesses.get(client.reserve)
     if (known !== undefined) return known
     const dialect = yield* client.onDialectOrElse({
-      orElse: () =>
-        Effect.fail(
-          new StorageError({
-            detail: "Storage runs on SQLite and PostgreSQL; provide a client of one of them or Storage.layerMemory",
-            method: "open",
-            reason: "Unavailable"
-          })
-        ),
+      orElse: () => Effect.fail(unsupported("this database")),
       pg: () => Effect.succeed(postgres(lockTimeout)),
-      sqlite: () => Effect.succeed(sqlite)
+      sqlite: () => libsql in client ? Effect.fail(unsupported("libSQL")) : Effect.succeed(sqlite)
     })
     const runtime = yield* Effect.runtime<never>()
     const lender = new Lender(client.reserve, runtime, !dialect.single)

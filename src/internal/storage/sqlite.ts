@@ -177,17 +177,27 @@ const makeTable = <K>(
 
 const hex = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("hex")
 
-const compiling = (connection: Connection): Connection => ({
-  ...connection,
-  execute: (sql, params, transformRows) =>
-    Effect.suspend(() => {
-      try {
-        return connection.executeUnprepared(sql, params, transformRows)
-      } catch (cause) {
-        return Effect.fail(new SqlError({ cause, message: notCompiled }))
-      }
-    })
+/** The same connection but for what is said. It may be an object of a class: that cannot be spread. */
+const like = (connection: Connection, own: Partial<Connection>): Connection => ({
+  execute: (sql, params, transformRows) => connection.execute(sql, params, transformRows),
+  executeRaw: (sql, params) => connection.executeRaw(sql, params),
+  executeStream: (sql, params, transformRows) => connection.executeStream(sql, params, transformRows),
+  executeUnprepared: (sql, params, transformRows) => connection.executeUnprepared(sql, params, transformRows),
+  executeValues: (sql, params) => connection.executeValues(sql, params),
+  ...own
 })
+
+const compiling = (connection: Connection): Connection =>
+  like(connection, {
+    execute: (sql, params, transformRows) =>
+      Effect.suspend(() => {
+        try {
+          return connection.executeUnprepared(sql, params, transformRows)
+        } catch (cause) {
+          return Effect.fail(new SqlError({ cause, message: notCompiled }))
+        }
+      })
+  })
 
 /**
  * The client keeps compiled statements by their text, and failures to compile as well: of a table that was not there
@@ -197,13 +207,12 @@ const recompiling = (connection: Connection): Connection => {
   const anew = compiling(connection)
   const again = <A>(self: Effect.Effect<A, SqlError>, orElse: () => Effect.Effect<A, SqlError>) =>
     Effect.catchAll(self, (error) => error.message === notCompiled ? orElse() : Effect.fail(error))
-  return {
-    ...connection,
+  return like(connection, {
     execute: (sql, params, transformRows) =>
       again(connection.execute(sql, params, transformRows), () => anew.execute(sql, params, transformRows)),
     // The rows of what has none: whoever asks how many were written is told that it was none.
     executeRaw: (sql, params) => again(connection.executeRaw(sql, params), () => anew.execute(sql, params, undefined))
-  }
+  })
 }
 
 /** How the client words that a statement could not be compiled. */
