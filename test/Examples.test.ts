@@ -1,12 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Effect, Layer, Schema, type Scope } from "effect"
+import { Effect, Layer, Redacted, Schema, type Scope } from "effect"
 import { KeyValueStore, Sqlite, Storage, TtlStore } from "effect-kv"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
 import { inject } from "vitest"
+import { describeUnless, freshSchema, unavailable } from "./postgres/shared.js"
 
 const root = path.dirname(import.meta.dirname)
 
@@ -45,6 +46,7 @@ const temporaryFolder = Effect.acquireRelease(
 const lines: Readonly<Record<string, string>> = {
   "counter.ts": "4 processes, 250 additions each: 1000",
   "encrypted.ts": "the file shows: p-1 true, Lovelace false, penicillin false",
+  "engines.ts": "ada came 2 times, and 2 sessions are open",
   "interop.ts": "run 2, Bern: Rate limit exceeded",
   "export.ts": "Ada Lovelace has a session: Remaining",
   "observability.ts": "prices: hits 1, misses 1, writes 2, expirations 1",
@@ -78,6 +80,17 @@ describe("examples", () => {
         assert.strictEqual(stderr, "")
       }), 60_000)
   }
+})
+
+describeUnless(unavailable, "examples/engines.ts", () => {
+  it.scopedLive("does the same on PostgreSQL", () =>
+    Effect.gen(function*() {
+      const { url } = yield* freshSchema
+      const { status, stderr, stdout } = yield* run("engines.ts", [], { DATABASE_URL: Redacted.value(url) })
+      assert.strictEqual(status, 0, stderr)
+      assert.strictEqual(stdout, `${lines["engines.ts"]}\n`)
+      assert.strictEqual(stderr, "")
+    }), 60_000)
 })
 
 describe("examples/observability.ts", () => {
