@@ -6,7 +6,7 @@ import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Deferred, Effect, Exit, Fiber, Option, Stream } from "effect"
 import { Storage, type StorageError } from "effect-kv"
 import { describeUnless, unavailable } from "./postgres/shared.js"
-import { lockingRow, onEach, openFresh, rowsOf, until } from "./postgres/stores.js"
+import { apart, lockingRow, onEach, openFresh, rowsOf, until } from "./postgres/stores.js"
 import { keysOf } from "./support.js"
 
 type Transaction = <A, E>(
@@ -62,8 +62,7 @@ describeUnless(unavailable, "isolation on PostgreSQL", () => {
       const read = Effect.map(keyspace.getMany(["a", "b"]), (found) => found.map(Option.isSome))
       yield* storage.transaction(Effect.gen(function*() {
         deepStrictEqual(yield* read, [true, false])
-        // A fiber that the transaction did not fork, and so not in it.
-        yield* Effect.promise(() => Effect.runPromise(Effect.orDie(keyspace.set("b", "v"))))
+        yield* apart(keyspace.set("b", "v"))
         deepStrictEqual(yield* read, [true, false])
       }))
       deepStrictEqual(yield* read, [true, true])

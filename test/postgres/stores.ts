@@ -81,6 +81,10 @@ export const holding = <A, E>(sql: Sql, self: Effect.Effect<A, E>) =>
     return Effect.zipRight(Deferred.succeed(end, undefined), Fiber.join(fiber))
   })
 
+/** Runs something as if nobody had asked for it: in no transaction, for the SQL of any client joins that of another. */
+export const apart = <A, E>(self: Effect.Effect<A, E>) =>
+  Effect.flatten(Effect.promise(() => Effect.runPromiseExit(self)))
+
 /** Holds every connection of a client's pool, until the answer is run. */
 export const holdingAll = (sql: Sql, connections: number) =>
   Effect.gen(function*() {
