@@ -286,8 +286,6 @@ const aborted = new Fault(
 const causes: ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason, detail: string]> = [
   [/^(40001|40P01)$/, "Busy", "it was lost to a concurrent transaction; try again"],
   [/^(55P03|57014)$/, "Busy", "another transaction held the lock for too long, or the statement took too long"],
-  // Of several that create the same table or keyspace at once, one does, and the others find it when they try again.
-  [/^(42P07|42701|42710|23505)$/, "Busy", "another process is creating the same table; try again"],
   [/^53[14]00$/, "Full", "there is no room left on the server; free some and try again"],
   [/^25006$/, "ReadOnly", "the server accepts no writes: it is a standby, or the session is read-only"],
   [/^XX00[12]$/, "Corrupt", "the server found damaged data; see its log, and restore a backup"],
@@ -300,12 +298,22 @@ const causes: ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason,
   ]
 ]
 
+/**
+ * Of several that create the same table or keyspace at once, one does, and the others find it when they try again. The
+ * message names our own table or one of the server's: what is there twice of the user's own is so at every attempt.
+ */
+const isCreated = (code: string, message: string): boolean =>
+  /^(42P07|42701|42710|23505)$/.test(code) && /\b(kv|pg)_/.test(message)
+
 const classify = (cause: unknown, error: SqlError): Fault => {
   const code = codeOf(cause)
   const message = cause instanceof Error ? cause.message : String(cause)
   if (code === "25P02") return aborted
   // A savepoint, and no transaction to put it in.
   if (code === "25P01") return closedFault
+  if (isCreated(code, message)) {
+    return new Fault("Busy", `another process is creating the same table; try again (${message})`, error)
+  }
   for (const [codes, reason, detail] of causes) {
     if (codes.test(code)) return new Fault(reason, `${detail} (${message})`, error)
   }
