@@ -12,8 +12,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { StorageError } from "../../StorageError.js"
 import { Access, type Engine, type Guard, type Level } from "./access.js"
-import type { Dialect } from "./dialect.js"
-import { failing, Fault } from "./fault.js"
+import type { Dialect, Kind } from "./dialect.js"
+import { closedFault, failing, Fault } from "./fault.js"
 import { Lender } from "./lender.js"
 import { postgres } from "./postgres.js"
 import { sqlite } from "./sqlite.js"
@@ -79,6 +79,8 @@ export const dialectCommands = (dialect: Dialect) => {
   }
 }
 
+const ofSqlite: Kind = { ...sqlite, dialect: () => Effect.succeed(sqlite) }
+
 const unsupported = (what: string) =>
   new StorageError({
     detail: `Storage runs on SQLite and PostgreSQL, and not on ${what}; provide a client of one of them, or ` +
@@ -102,22 +104,25 @@ export const accessOf = (
   Effect.gen(function*() {
     const known = accesses.get(client.reserve)
     if (known !== undefined) return known
-    const dialect = yield* client.onDialectOrElse({
-      orElse: () => Effect.fail(unsupported("this database")),
+    const kind = yield* client.onDialectOrElse({
+      orElse: (): Effect.Effect<Kind, StorageError> => Effect.fail(unsupported("this database")),
       pg: () => Effect.succeed(postgres(lockTimeout)),
-      sqlite: () => libsql in client ? Effect.fail(unsupported("libSQL")) : Effect.succeed(sqlite)
+      sqlite: () => libsql in client ? Effect.fail(unsupported("libSQL")) : Effect.succeed(ofSqlite)
     })
     const runtime = yield* Effect.runtime<never>()
-    const lender = new Lender(client.reserve, runtime, !dialect.single)
-    const own = yield* Effect.mapError(
+    const lender = new Lender(client.reserve, runtime, !kind.single)
+    const [own, dialect] = yield* Effect.mapError(
       Effect.uninterruptibleMask((restore) =>
-        lender.use(Effect.succeed, { onFailure: Effect.failCause, onSuccess: Effect.succeed }, () => ({
+        lender.use((connection) => Effect.zip(Effect.succeed(connection), kind.dialect(connection)), {
+          onFailure: Effect.failCause,
+          onSuccess: Effect.succeed
+        }, () => ({
           millis: Duration.toMillis(lockTimeout),
           onTimeout: () => new Fault("Busy", `the client had no connection free for ${Duration.format(lockTimeout)}`),
           restore
         }))
       ),
-      (error) => failing("open")(error instanceof Fault ? error : dialect.classify(error))
+      (error) => failing("open")(error instanceof Fault ? error : kind.classify(error))
     )
     // Another Storage may have been here while this one waited for the connection.
     const other = accesses.get(client.reserve)
@@ -126,6 +131,11 @@ export const accessOf = (
     accesses.set(client.reserve, made)
     return made
   })
+
+const beganOf = (answers: ReadonlyArray<unknown>): unknown => {
+  const row = answers.flat().at(-1)
+  return typeof row === "object" && row !== null && "began" in row ? row.began : ""
+}
 
 const bareEngine = (
   lender: Lender,
@@ -144,6 +154,8 @@ const bareEngine = (
     for (const level of open) level.ended = true
     open.clear()
   }
+  // When the transaction began that a level is of. A user's may be over, and its connection be in another.
+  const began = new WeakMap<Connection, unknown>()
   const commands = dialectCommands(dialect)
   return {
     ...commands,
@@ -171,6 +183,16 @@ const bareEngine = (
       return level
     },
     lockTimeout,
+    savepoint: (connection, name) =>
+      Effect.flatMap(dialect.compiling(connection).execute(dialect.savepoint(name), [], undefined), (answers) => {
+        const now = beganOf(answers)
+        const before = began.get(connection) ?? now
+        began.set(connection, before)
+        return now === before ? Effect.void : Effect.zipRight(
+          Effect.ignore(commands.release(connection, name)),
+          Effect.fail(new SqlError({ cause: closedFault, message: closedFault.detail }))
+        )
+      }),
     rollback: (connection) =>
       Effect.tapError(commands.rollback(connection), () => Effect.sync(() => lender.spoil(connection)))
   }

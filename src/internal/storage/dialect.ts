@@ -11,6 +11,16 @@ import type { Entry, Value } from "../../Storage.js"
 import type { Fault } from "./fault.js"
 import type { Bounds } from "./range.js"
 
+/**
+ * The tables that say which others there are: the version of all of them, and the keyspaces.
+ *
+ * @internal
+ */
+export const migrationsTable = "kv_migrations"
+
+/** @internal */
+export const catalogTable = "kv_catalog"
+
 /** @internal */
 export type Query = readonly [text: string, params: ReadonlyArray<unknown>]
 
@@ -73,23 +83,33 @@ export interface Table<K> {
   readonly prepare: (connection: Connection) => Effect.Effect<void, SqlError>
 }
 
+/**
+ * What has to be known of a kind of database before it is asked anything.
+ *
+ * @internal
+ */
+export interface Kind {
+  readonly classify: (error: SqlError) => Fault
+  /** Whether there is one connection only: nobody else does anything while it is in a transaction. */
+  readonly single: boolean
+  readonly dialect: (connection: Connection) => Effect.Effect<Dialect, SqlError | Fault>
+}
+
 /** @internal */
-export interface Dialect {
+export interface Dialect extends Omit<Kind, "dialect"> {
   /** The name of the database system, as OpenTelemetry has it. */
   readonly system: string
-  readonly classify: (error: SqlError) => Fault
   readonly begin: string
   readonly beginSerializable: string
   /** Fails if what was done in the transaction is not kept. */
   readonly commit: (connection: Connection) => Effect.Effect<void, SqlError>
   readonly rollback: string
+  /** May answer with a row: `began`, which is not the same in two transactions. */
   readonly savepoint: (name: string) => string
   readonly release: (name: string) => string
   readonly rollbackTo: (name: string) => string
   /** Whether a transaction is open on the connection. */
   readonly isOpen: (connection: Connection) => Effect.Effect<boolean>
-  /** Whether there is one connection only: nobody else does anything while it is in a transaction. */
-  readonly single: boolean
   /** Whether one transaction for many writes is cheaper than a connection for each. */
   readonly coalesce: boolean
   /** The same connection, compiling each statement anew. */
@@ -98,8 +118,10 @@ export interface Dialect {
   readonly recompiling: (connection: Connection) => Connection
   /** Why this database cannot hold what the waist promises, if so. */
   readonly check: (connection: Connection) => Effect.Effect<Fault | undefined, SqlError>
+  /** The name of a table of ours as SQL has it. */
+  readonly qualified: (table: string) => string
   /** Rows: one if the table exists. */
-  readonly hasTable: (name: string) => Query
+  readonly hasTable: (table: string) => Query
   /** Rows: `id` and `keys` of the keyspace. */
   readonly findKeyspace: (name: string) => Query
   /** As `findKeyspace`; fails if it is there. */

@@ -18,7 +18,7 @@ import type { Access } from "./access.js"
 import { callOf } from "./call.js"
 import { accessOf } from "./client.js"
 import { nextTurn } from "./compat.js"
-import type { Dialect, Query, Row, Table } from "./dialect.js"
+import { catalogTable, type Dialect, migrationsTable, type Query, type Row, type Table } from "./dialect.js"
 import { durationSetting } from "./duration.js"
 import { failing, Fault, otherKeys } from "./fault.js"
 import { bytesKeys, type KeyKind, textKeys } from "./keys.js"
@@ -272,8 +272,6 @@ const tableName = (id: number, name: string): string => {
   return prefix + name.toLowerCase().replace(/[^a-z0-9]+/g, "_").slice(0, 40 - prefix.length)
 }
 
-const migrationsTable = "kv_migrations"
-
 /** Brings the catalog to the newest version. Of several processes one does it and the others find it done. */
 const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageError> => {
   const versionOf = (connection: Connection): Effect.Effect<number, SqlError> =>
@@ -281,7 +279,10 @@ const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageErro
       found.length === 0
         ? Effect.succeed(0)
         : Effect.map(
-          execute(connection, [`SELECT coalesce(max(version), 0) AS version FROM ${migrationsTable}`, []]),
+          execute(connection, [
+            `SELECT coalesce(max(version), 0) AS version FROM ${dialect.qualified(migrationsTable)}`,
+            []
+          ]),
           ([row]) => Number(row?.version)
         ))
   const ddl = (connection: Connection, text: string) => connection.executeUnprepared(text, [], undefined)
@@ -289,13 +290,18 @@ const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageErro
     Effect.gen(function*() {
       const version = yield* versionOf(connection)
       if (version === 0) {
-        yield* ddl(connection, `CREATE TABLE ${migrationsTable} (version INTEGER NOT NULL PRIMARY KEY)`)
+        yield* ddl(
+          connection,
+          `CREATE TABLE ${dialect.qualified(migrationsTable)} (version INTEGER NOT NULL PRIMARY KEY)`
+        )
       }
-      const catalog = version === 0 ? [] : yield* execute(connection, ["SELECT id, name FROM kv_catalog", []])
+      const catalog = version === 0
+        ? []
+        : yield* execute(connection, [`SELECT id, name FROM ${dialect.qualified(catalogTable)}`, []])
       const tables = catalog.map(({ id, name }) => tableName(Number(id), JSON.parse(String(name))))
       for (let next = version; next < dialect.migrations.length; next++) {
         // First, as one of several processes that do the same waits here, and then finds it done.
-        yield* ddl(connection, `INSERT INTO ${migrationsTable} (version) VALUES (${next + 1})`)
+        yield* ddl(connection, `INSERT INTO ${dialect.qualified(migrationsTable)} (version) VALUES (${next + 1})`)
         for (const text of dialect.migrations[next]?.(tables) ?? []) yield* ddl(connection, text)
       }
     })
@@ -349,9 +355,9 @@ const register = (
 }
 
 /** The keyspaces of the catalog. */
-const registered = (access: Sql): Effect.Effect<ReadonlyArray<KeyspaceInfo>, StorageError> =>
+const registered = (access: Sql, dialect: Dialect): Effect.Effect<ReadonlyArray<KeyspaceInfo>, StorageError> =>
   access.run(
-    (connection) => execute(connection, ["SELECT name, keys FROM kv_catalog", []]),
+    (connection) => execute(connection, [`SELECT name, keys FROM ${dialect.qualified(catalogTable)}`, []]),
     (rows) =>
       rows.map(({ keys, name }) => ({ keys: keys === "bytes" ? "bytes" : "text", name: JSON.parse(String(name)) })),
     callOf("keyspaces")
@@ -390,7 +396,7 @@ export const makeSql = (
 
     return yield* makeService({
       access,
-      keyspaces: registered(access),
+      keyspaces: registered(access, dialect),
       reclaim: reclaim(Infinity),
       openBytes: (name) =>
         open(name, bytesKeys, dialect.bytesTable, bytesKey),

@@ -266,6 +266,7 @@ export const sqlite: Dialect = {
         sweepIndex(table)
       ])
   ],
+  qualified: (table) => table,
   recompiling,
   // One run frees one page, and none where auto_vacuum is off.
   reclaim: (connection) => {
