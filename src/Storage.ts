@@ -288,8 +288,8 @@ export interface Options {
   /** When expired entries are removed in the background; `false`: never, only by `maintenance.compact`. */
   readonly sweep?: SweepOptions | false | undefined
   /**
-   * How long an operation waits for a lock before it fails as `Busy`; 5 seconds. A client of `Sqlite.layer` brings its
-   * own. On another client the first Storage decides, and the wait for the client's connection is the client's.
+   * How long an operation waits for a lock, or for a connection, before it fails as `Busy`; 5 seconds. A client of
+   * `Sqlite.layer` brings its own. On another client the first Storage decides.
    */
   readonly lockTimeout?: Duration.DurationInput | undefined
 }
@@ -327,7 +327,8 @@ export const metrics: {
 } = internal.metrics
 
 /**
- * Storage on the `SqlClient` of the context, in tables of its own (`kv_...`). The engine is the client's: SQLite.
+ * Storage on the `SqlClient` of the context, in tables of its own (`kv_...`). The engine is the client's: SQLite or
+ * PostgreSQL.
  *
  * With the client of `Sqlite.layer`, the user's own SQL and all stores share one gate and one transaction. A bare
  * `SqliteClient.layer` is correct as well, and slower.

@@ -8,13 +8,15 @@ import * as Data from "effect/Data"
 /**
  * Why a storage operation failed.
  *
- * - `Busy`: somebody else held the database, or this connection, for longer than `lockTimeout`
+ * - `Busy`: somebody else held the database, this connection or a row for longer than `lockTimeout`; or, on PostgreSQL, a
+ *   transaction was lost to a concurrent one
  * - `Full`: no room on the disk, or a page limit is reached
  * - `ReadOnly`: the database was opened read-only, or its file or folder may not be written
  * - `Corrupt`: the file is damaged
  * - `NotADatabase`: the file, or folder, is something else
  * - `Permission`: the operating system refuses access
- * - `Unavailable`: the engine cannot be reached or opened, or what is to be exported is not there
+ * - `Unavailable`: the engine cannot be reached or opened, or the connection was lost; or what is to be exported is not
+ *   there
  * - `Closed`: the connection or the transaction that the operation belongs to has ended
  * - `Incompatible`: the stored data was laid out for something else: a newer version, another kind of key
  * - `InvalidValue`: a value that no engine could keep unchanged
@@ -37,7 +39,8 @@ export type StorageErrorReason =
   | "Unknown"
 
 /**
- * A storage operation failed. Nothing was written by it, unless `method` is `transaction` and `detail` says otherwise.
+ * A storage operation failed. Nothing was written by it, unless the connection to a server was lost (`Unavailable`) just
+ * as it was: nobody can tell then.
  *
  * Match on `reason` to decide; `message` says what was wrong, where, and what to do.
  *
