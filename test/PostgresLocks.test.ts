@@ -34,6 +34,9 @@ const reasonOf = (error: StorageError.StorageError | StorageError.InvalidKey) =>
 
 type Operation = Effect.Effect<unknown, StorageError.StorageError | StorageError.InvalidKey>
 
+/** A schema in which nobody waits for a lock for ever, so that a test that goes wrong ends. */
+const impatient = Effect.map(freshSchema, (config) => withSettings(config, { lock_timeout: "4s" }))
+
 /** Everything that may have to wait for the row of a key. */
 const writesOf = (keyspace: Storage.Keyspace, key: string): Record<string, Operation> => ({
   clear: keyspace.clear(),
@@ -113,7 +116,7 @@ describeUnless(unavailable, "modify on PostgreSQL", () => {
 describeUnless(unavailable, "the lock time-out on PostgreSQL", () => {
   it.scopedLive("bounds the wait of each operation for a row, which then writes nothing", () =>
     Effect.gen(function*() {
-      const { keyspace, other, storage, table } = yield* openFresh({ lockTimeout: "150 millis" })
+      const { keyspace, other, storage, table } = yield* openOn(yield* impatient, { lockTimeout: "150 millis" })
       yield* keyspace.setMany(entriesOf(["a", "k", "z"]))
       const before = yield* rowsOf(other, table)
       yield* lockingRow(other, table, "k")
@@ -254,7 +257,7 @@ describeUnless(unavailable, "interruption on PostgreSQL", () => {
 describeUnless(unavailable, "what others hold locked on PostgreSQL", () => {
   it.scopedLive("is skipped by take", () =>
     Effect.gen(function*() {
-      const { keyspace, other, table } = yield* openFresh()
+      const { keyspace, other, table } = yield* Effect.flatMap(impatient, (config) => openOn(config))
       yield* keyspace.setMany(entriesOf(["a", "b", "c"]))
       const release = yield* lockingRow(other, table, "a")
       const keys = Effect.map(keyspace.take({}, 1), (taken) => taken.map(({ key }) => key))
@@ -265,7 +268,7 @@ describeUnless(unavailable, "what others hold locked on PostgreSQL", () => {
 
   it.scopedLive("is skipped by the sweep", () =>
     Effect.gen(function*() {
-      const { keyspace, other, storage, table } = yield* openFresh()
+      const { keyspace, other, storage, table } = yield* Effect.flatMap(impatient, (config) => openOn(config))
       yield* keyspace.setMany(["a", "b", "c"].map((key) => ({ expiresAt: 1, key, value: "v" })))
       const release = yield* lockingRow(other, table, "b")
       deepStrictEqual(yield* keyspace.removeExpired({ limit: 10 }), { more: false, removed: 2 })
