@@ -1,4 +1,5 @@
 /** Our side: the stores that are measured, and the layers they stand on. */
+import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Fiber, Layer, Schema } from "effect"
 import { Codec, KeyValueStore, Sqlite, Storage, TtlStore } from "effect-kv"
 
@@ -8,6 +9,10 @@ export class Texts extends KeyValueStore.Tag<Texts>()("Texts", { keyspace: "text
 export class Bytes extends KeyValueStore.Tag<Bytes>()("Bytes", { keyspace: "bytes", value: Codec.bytes }) {}
 export class Structs extends KeyValueStore.Tag<Structs>()("Structs", { keyspace: "structs", value: Small }) {}
 export class Many extends KeyValueStore.Tag<Many>()("Many", { keyspace: "many", value: Codec.text }) {}
+export class Counters extends KeyValueStore.Tag<Counters>()("Counters", {
+  keyspace: "counters",
+  value: Schema.Number
+}) {}
 export class Sessions extends TtlStore.Tag<Sessions>()("Sessions", {
   keyspace: "sessions",
   timeToLive: "1 hour",
@@ -15,10 +20,18 @@ export class Sessions extends TtlStore.Tag<Sessions>()("Sessions", {
 }) {}
 
 /** Nothing is swept but by what measures it. */
+const storage = Storage.layer({ sweep: false })
+
 export const on = (options: Sqlite.Options) =>
   Layer.mergeAll(Texts.layer, Bytes.layer, Structs.layer, Many.layer, Sessions.layer).pipe(
-    Layer.provideMerge(Storage.layer({ sweep: false })),
+    Layer.provideMerge(storage),
     Layer.provide(Sqlite.layer(options))
+  )
+
+export const onPostgres = (config: PgClient.PgClientConfig) =>
+  Layer.mergeAll(Texts.layer, Counters.layer).pipe(
+    Layer.provideMerge(storage),
+    Layer.provide(PgClient.layer(config))
   )
 
 export const loop = <A, E>(items: ReadonlyArray<string>, f: (key: string) => Effect.Effect<A, E>) =>
