@@ -81,9 +81,9 @@ const run = (url: string) =>
     const texts = yield* Texts
     const counters = yield* Counters
 
-    // Both hold the same before anything is measured.
+    // Both hold the same before anything is measured, and in the same order: ours writes many in that of their keys.
     yield* texts.setMany(keys.map((key) => [key, text()]))
-    yield* Effect.promise(() => raw.setManyByUnnest(keys))
+    yield* Effect.promise(() => raw.setManyByUnnest(keys.toSorted()))
     for (const counter of ["alone", "shared"]) {
       yield* counters.set(counter, 0)
       yield* Effect.promise(() => raw.set(counter, "0"))
@@ -217,8 +217,8 @@ const run = (url: string) =>
     const due = () => {
       const first = Date.now() - expired
       return Array.from({ length: expired }, (_, i) => ({
-        expiresAt: first + i,
-        key: padded((i * 7919) % expired)
+        expiresAt: first + (i * 7919) % expired,
+        key: padded(i)
       }))
     }
     const sweeping = (fill: () => Promise<unknown>, sweep: () => Promise<number>) => ({
