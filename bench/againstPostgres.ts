@@ -1,12 +1,13 @@
 /** effect-kv on PostgreSQL against a pool of the raw driver on the same server, with aims: same values, one run. */
-import { Effect, Redacted } from "effect"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { Effect, Layer, Redacted } from "effect"
 import { Storage } from "effect-kv"
 import { unavailable } from "../test/postgres/binaries.js"
 import { freshSchema } from "../test/postgres/databases.js"
 import { startPostgres } from "../test/postgres/launcher.js"
 import { median, printAims, race, type Result, say } from "./harness.js"
 import { openRawPostgres } from "./rawPostgres.js"
-import { Counters, loop, onPostgres, Texts } from "./stores.js"
+import { Counters, loop, storageLayer, Texts } from "./stores.js"
 import { keys, padded, text, thousand } from "./values.js"
 
 const connections = 10
@@ -254,5 +255,9 @@ export const againstPostgres = Effect.scoped(Effect.gen(function*() {
   if (why !== undefined) return say(`left out: ${why}; EFFECT_KV_PG_URL can name a server`)
   const server = given === "" ? (yield* startPostgres()).url : given
   const { url } = yield* freshSchema(server)
-  yield* Effect.provide(Effect.scoped(run(Redacted.value(url))), onPostgres({ maxConnections: connections, url }))
+  const stores = Layer.merge(Texts.layer, Counters.layer).pipe(
+    Layer.provideMerge(storageLayer),
+    Layer.provide(PgClient.layer({ maxConnections: connections, url }))
+  )
+  yield* Effect.provide(Effect.scoped(run(Redacted.value(url))), stores)
 }))

@@ -1,5 +1,4 @@
 /** Our side: the stores that are measured, and the layers they stand on. */
-import * as PgClient from "@effect/sql-pg/PgClient"
 import { Effect, Fiber, Layer, Schema } from "effect"
 import { Codec, KeyValueStore, Sqlite, Storage, TtlStore } from "effect-kv"
 
@@ -20,18 +19,12 @@ export class Sessions extends TtlStore.Tag<Sessions>()("Sessions", {
 }) {}
 
 /** Nothing is swept but by what measures it. */
-const storage = Storage.layer({ sweep: false })
+export const storageLayer = Storage.layer({ sweep: false })
 
 export const on = (options: Sqlite.Options) =>
   Layer.mergeAll(Texts.layer, Bytes.layer, Structs.layer, Many.layer, Sessions.layer).pipe(
-    Layer.provideMerge(storage),
+    Layer.provideMerge(storageLayer),
     Layer.provide(Sqlite.layer(options))
-  )
-
-export const onPostgres = (config: PgClient.PgClientConfig) =>
-  Layer.mergeAll(Texts.layer, Counters.layer).pipe(
-    Layer.provideMerge(storage),
-    Layer.provide(PgClient.layer(config))
   )
 
 export const loop = <A, E>(items: ReadonlyArray<string>, f: (key: string) => Effect.Effect<A, E>) =>
