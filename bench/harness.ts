@@ -7,7 +7,7 @@ import * as os from "node:os"
 
 export const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
-const median = (values: ReadonlyArray<number>): number =>
+export const median = (values: ReadonlyArray<number>): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN
 
 const microseconds = (from: bigint): number => Number(process.hrtime.bigint() - from) / 1000
@@ -94,17 +94,19 @@ export interface Runner {
   readonly run: () => Promise<unknown>
 }
 
-/** How long one runner is measured in one row, once it has run three times. */
-const budget = 500_000
 const fewest = 3
 const most = 51
 /** Runs that warm the compiler and the caches. Who takes longer than this in one waits for something else. */
 const warmups = 2
 const long = 250_000
 
-/** Microseconds an operation for each, undefined for who cannot do it. They run in turn, and the first one changes. */
+/**
+ * Microseconds an operation for each, undefined for who cannot do it. They run in turn, and the first one changes. The
+ * budget is how many microseconds one runner is measured, once it has run three times.
+ */
 export const race = async (
-  runners: ReadonlyArray<Runner | undefined>
+  runners: ReadonlyArray<Runner | undefined>,
+  budget = 500_000
 ): Promise<ReadonlyArray<number | undefined>> => {
   const sides = runners.map((runner) => ({ runner, spent: 0, times: new Array<number>() }))
   for (let round = 0;; round++) {

@@ -1,5 +1,5 @@
 /**
- * effect-kv measured: against the raw driver, against its peers if they are installed, its sweep and its memory.
+ * effect-kv measured: against the raw drivers, against its peers if they are installed, its sweep and its memory.
  *
  *     npm install --prefix bench      # once, for the peers
  *     npm run bench                   # all
@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { againstPeers } from "./againstPeers.js"
+import { againstPostgres } from "./againstPostgres.js"
 import { againstRaw } from "./againstRaw.js"
 import { printMachine, say } from "./harness.js"
 import { memory } from "./memory.js"
@@ -23,6 +24,7 @@ const sections: Record<
   raw: ["Against better-sqlite3, prepared statements", againstRaw],
   ttl: ["TtlStore against KeyValueStore", timeToLive],
   peers: ["Against peers; below 1 is ahead", (folder) => Effect.promise(() => againstPeers(folder))],
+  postgres: ["Against pg on PostgreSQL, pools of 10", () => againstPostgres],
   sweep: ["Sweep of what has expired", sweep],
   memory: ["Memory", memory]
 }

@@ -43,7 +43,7 @@ export interface Side {
 
 export const hour = 3_600_000
 
-const manifest = new URL("../bench/package.json", import.meta.url)
+const manifest = new URL("../../bench/package.json", import.meta.url)
 
 /** The version in bench/node_modules. Those above hold other versions, for other ends. */
 const versionOf = (name: string): string | undefined => {

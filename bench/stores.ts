@@ -8,6 +8,10 @@ export class Texts extends KeyValueStore.Tag<Texts>()("Texts", { keyspace: "text
 export class Bytes extends KeyValueStore.Tag<Bytes>()("Bytes", { keyspace: "bytes", value: Codec.bytes }) {}
 export class Structs extends KeyValueStore.Tag<Structs>()("Structs", { keyspace: "structs", value: Small }) {}
 export class Many extends KeyValueStore.Tag<Many>()("Many", { keyspace: "many", value: Codec.text }) {}
+export class Counters extends KeyValueStore.Tag<Counters>()("Counters", {
+  keyspace: "counters",
+  value: Schema.Number
+}) {}
 export class Sessions extends TtlStore.Tag<Sessions>()("Sessions", {
   keyspace: "sessions",
   timeToLive: "1 hour",
@@ -15,9 +19,11 @@ export class Sessions extends TtlStore.Tag<Sessions>()("Sessions", {
 }) {}
 
 /** Nothing is swept but by what measures it. */
+export const storageLayer = Storage.layer({ sweep: false })
+
 export const on = (options: Sqlite.Options) =>
   Layer.mergeAll(Texts.layer, Bytes.layer, Structs.layer, Many.layer, Sessions.layer).pipe(
-    Layer.provideMerge(Storage.layer({ sweep: false })),
+    Layer.provideMerge(storageLayer),
     Layer.provide(Sqlite.layer(options))
   )
 
