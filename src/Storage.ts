@@ -289,7 +289,8 @@ export interface Options {
   readonly sweep?: SweepOptions | false | undefined
   /**
    * How long an operation waits for a lock, or for a connection, before it fails as `Busy`; 5 seconds. A client of
-   * `Sqlite.layer` brings its own. On another client the first Storage decides.
+   * `Sqlite.layer` brings its own. On another client the first Storage decides, and the wait for the one connection of a
+   * bare `SqliteClient` is that client's.
    */
   readonly lockTimeout?: Duration.DurationInput | undefined
 }

@@ -407,7 +407,10 @@ describeUnless(unavailable, "values and names on PostgreSQL", () => {
       const client = yield* clientOf({
         ...config,
         transformResultNames: (name) => name.toUpperCase(),
-        types: { getTypeParser: (id: number) => id === 20 ? BigInt : String }
+        types: {
+          getTypeParser: (id: number) => (text: string) =>
+            id === 20 ? BigInt(text) : id === 17 ? Buffer.from(text.slice(2), "hex") : text
+        }
       })
       const again = yield* Effect.flatMap(storageOn(client), (storage) => storage.keyspace("test"))
       deepStrictEqual(yield* again.get("k"), Option.some({ expiresAt: 2e12, key: "k", value: "v" }))

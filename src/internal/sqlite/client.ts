@@ -15,11 +15,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type { Options } from "../../Sqlite.js"
 import type { StorageError } from "../../StorageError.js"
 import { Access } from "../storage/access.js"
-import { dialectCommands, registerAccess } from "../storage/client.js"
+import { dialectCommands, gatedConnection, registerAccess, toSqlError } from "../storage/client.js"
 import { durationSetting } from "../storage/duration.js"
 import { failing, Fault } from "../storage/fault.js"
 import { acquire, Gate, hold } from "../storage/gate.js"
@@ -29,9 +28,6 @@ import * as pragmas from "./pragmas.js"
 
 /** How many compiled statements are kept; they are never too old. */
 const prepared = { prepareCacheSize: 1000, prepareCacheTTL: Duration.infinity }
-
-const toSqlError = (fault: Fault): SqlError =>
-  fault.cause instanceof SqlError ? fault.cause : new SqlError({ cause: fault, message: fault.detail })
 
 /**
  * What an error of this client means.
@@ -71,7 +67,7 @@ export const make = (
       lockTimeout
     }, yield* Effect.runtime<never>())
 
-    const gated = gatedConnection(access)
+    const gated = gatedConnection(access, sqlite)
 
     yield* pragmas.apply(
       { ...options, filename: file },
@@ -127,22 +123,6 @@ const open = (
   config: SqliteClient.SqliteClientConfig
 ): Effect.Effect<SqliteClient.SqliteClient, Fault, Scope.Scope | Reactivity.Reactivity> =>
   Effect.catchAllDefect(SqliteClient.make(config), (defect) => Effect.fail(classify(defect)))
-
-/** Has each statement pass the gate of the transaction that its fiber is in, or of the connection. */
-const gatedConnection = (access: Access<Connection, SqlError>): Connection => {
-  const run = <A>(body: (connection: Connection) => Effect.Effect<A, SqlError>) =>
-    access.run(body, identity, { fail: toSqlError })
-  return {
-    execute: (sql, params, transformRows) => run((_) => _.execute(sql, params, transformRows)),
-    executeRaw: (sql, params) => run((_) => _.executeRaw(sql, params)),
-    // The driver has no streams: the rows of one statement are read at once.
-    executeStream: (sql, params, transformRows) =>
-      Stream.fromIterableEffect(run((_) => _.execute(sql, params, transformRows))),
-    executeUnprepared: (sql, params, transformRows) =>
-      run((_) => sqlite.compiling(_).execute(sql, params, transformRows)),
-    executeValues: (sql, params) => run((_) => _.executeValues(sql, params))
-  }
-}
 
 /** What is queued is written, the planner's statistics are brought up to date, the WAL is emptied. */
 const close = (

@@ -15,10 +15,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
+import type * as Schedule from "effect/Schedule"
 import { type Call, traced } from "./call.js"
 import { canWait, clockOf, dueTurn, isTraced, isTurnDue, realMillis, waitFor } from "./compat.js"
 import { closedFault, Fault } from "./fault.js"
@@ -92,22 +93,30 @@ export interface Engine<C, X> {
   /** The level of a transaction that somebody else opened on this engine's connection, if the fiber is in one. */
   readonly joined: (
     context: Context.Context<never>,
-    makeLevel: (connection: C) => Level<C>
+    makeLevel: (connection: C, gate: Gate) => Level<C>
   ) => Level<C> | undefined
   /** Whether one transaction for many writes is cheaper than a connection for each. */
   readonly coalesce: boolean
   readonly lockTimeout: Duration.Duration
+  /** Whether something failed because it was lost to a conflict, also if it is not our own error. */
+  readonly isLost: (error: unknown) => boolean
   /** The name of the database system, as spans tell it. */
   readonly system: string
 }
 
 /**
- * One operation's work on a connection. It reads the clock when it runs, not when it was asked for. `alone`: outside of
- * any transaction.
+ * Where something is done: outside of any transaction, in one that was opened here, or in one of somebody else's.
  *
  * @internal
  */
-export type Body<C, X, B> = (connection: C, clock: Clock.Clock, alone: boolean) => Effect.Effect<B, X | Fault>
+export type Place = "alone" | "own" | "foreign"
+
+/**
+ * One operation's work on a connection. It reads the clock when it runs, not when it was asked for.
+ *
+ * @internal
+ */
+export type Body<C, X, B> = (connection: C, clock: Clock.Clock, place: Place) => Effect.Effect<B, X | Fault>
 
 /** What an operation has to know of the fiber that runs it. */
 interface Here<C> {
@@ -147,6 +156,8 @@ const endOf = <C>(level: Level<C>): Fault | undefined => {
   return undefined
 }
 
+const placeIn = <C>(level: Level<C> | undefined): Place => level?.foreign === true ? "foreign" : "own"
+
 /** What is behind a fault: an earlier failure in the same transaction, perhaps. */
 const originOf = <C>(level: Level<C> | undefined, fault: Fault): Fault =>
   fault.kind === "aftermath" ? level?.failure ?? fault : fault
@@ -185,14 +196,32 @@ export class Access<C, X> {
     return this.here(call, (at) => this.use(at, body, (value) => Effect.succeed(done(value)), call))
   }
 
-  /** As `run`, for what changes nothing: on a connection of its own it can be interrupted. */
+  /**
+   * As `run`, for what changes nothing: on a connection of its own it can be left alone. It is not cancelled, as that takes
+   * another connection, and may come so late that it hits somebody else's statement.
+   */
   read<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
     if (this.engine.single) return this.run(body, done, call)
     return this.here(call, (at) => {
-      const reading: Body<C, X, B> = (connection, clock, alone) =>
-        alone ? at.restore(body(connection, clock, alone)) : body(connection, clock, alone)
-      return this.use(at, reading, (value) => Effect.succeed(done(value)), call)
+      const self = this.use(at, body, (value) => Effect.succeed(done(value)), call)
+      return at.level !== undefined ?
+        self :
+        Effect.flatMap(
+          Effect.forkDaemon(self),
+          (fiber) => Effect.onInterrupt(at.restore(Fiber.join(fiber)), () => Fiber.interruptFork(fiber))
+        )
     })
+  }
+
+  /** A statement of the user's own. It can be interrupted, unless all others had to wait for the end of it. */
+  statement<A, E>(body: (connection: C) => Effect.Effect<A, X>, fail: (fault: Fault) => E): Effect.Effect<A, E> {
+    return this.here(
+      { fail },
+      (at) =>
+        this.use(at, this.engine.single ? body : (connection) => at.restore(body(connection)), Effect.succeed<A>, {
+          fail
+        })
+    )
   }
 
   /**
@@ -210,7 +239,8 @@ export class Access<C, X> {
 
   /**
    * Locks and reads, then writes what `write` takes, with nobody in between; shares a transaction as `write` does. Where
-   * it has nothing to write, which `isKept` tells, the lock is undone.
+   * it has nothing to write, which `isKept` tells, the lock is undone, unless the transaction is somebody else's: whose
+   * own work in it may be undone with that.
    */
   update<A, B, E>(
     body: Body<C, X, B>,
@@ -239,7 +269,7 @@ export class Access<C, X> {
         at,
         (plain) => {
           const connection = at.level === undefined ? this.engine.careful(plain) : plain
-          const level = this.makeLevel(connection, at.level, false)
+          const level = this.makeLevel(connection, at.level)
           const inner = at.restore(Effect.mapInputContext(self, (context: Context.Context<R>) =>
             this.engine.enter(Context.add(context, this.tag, level), level)))
           // The wait for its end is not that for its beginning.
@@ -252,16 +282,23 @@ export class Access<C, X> {
   }
 
   /**
-   * Runs again what was lost to a conflict, for as long as one may wait for a lock. In a transaction there is no sense in
-   * that: it is lost with all that it has read.
+   * Runs again what was lost to a conflict, on a schedule or for as long as one may wait for a lock. In a transaction there
+   * is no sense in that: it is lost with all that it has read.
    */
-  retrying<A, E, R>(self: Effect.Effect<A, E, R>, isLost: (error: E) => boolean): Effect.Effect<A, E, R> {
+  retrying<A, E, R>(
+    self: Effect.Effect<A, E, R>,
+    schedule: Schedule.Schedule<unknown> | undefined,
+    isLost: (error: E) => boolean
+  ): Effect.Effect<A, E, R> {
     return Effect.flatMap(this.level, (level) => {
+      if (level !== undefined) return self
+      const again = (error: E) => isLost(error) || this.engine.isLost(error)
+      if (schedule !== undefined) return Effect.retry(self, { schedule, while: again })
       const deadline = realMillis() + this.lockMillis
       const attempt = (retries: number): Effect.Effect<A, E, R> =>
         Effect.catchIf(
           self,
-          (error) => level === undefined && isLost(error) && realMillis() < deadline,
+          (error) => again(error) && realMillis() < deadline,
           () => Effect.flatMap(backOff(retries), () => attempt(retries + 1))
         )
       return attempt(0)
@@ -326,7 +363,8 @@ export class Access<C, X> {
     )
   }
 
-  private readonly makeLevel = (connection: C, parent: Level<C> | undefined, foreign: boolean): Level<C> => {
+  /** `foreign`: of somebody else's transaction, the gate of its connection. */
+  private readonly makeLevel = (connection: C, parent: Level<C> | undefined, foreign?: Gate): Level<C> => {
     const level: Level<C> = {
       broken: undefined,
       connection: this.engine.guarded(connection, {
@@ -336,8 +374,8 @@ export class Access<C, X> {
       depth: parent === undefined ? 0 : parent.depth + 1,
       ended: false,
       failure: undefined,
-      foreign,
-      gate: new Gate(),
+      foreign: foreign !== undefined,
+      gate: foreign ?? new Gate(),
       onCommit: [],
       parent
     }
@@ -346,7 +384,7 @@ export class Access<C, X> {
 
   private levelOf(context: Context.Context<never>): Level<C> | undefined {
     return context.unsafeMap.get(this.tag.key) ??
-      this.engine.joined(context, (connection) => this.makeLevel(connection, undefined, true))
+      this.engine.joined(context, (connection, gate) => this.makeLevel(connection, undefined, gate))
   }
 
   /**
@@ -355,14 +393,14 @@ export class Access<C, X> {
    */
   private use<A, B, R, E>(
     at: Here<C>,
-    body: (connection: C, clock: Clock.Clock, alone: boolean) => Effect.Effect<B, X | Fault, R>,
+    body: (connection: C, clock: Clock.Clock, place: Place) => Effect.Effect<B, X | Fault, R>,
     done: (value: B) => Effect.Effect<A, E>,
     { fail, keyspace }: Call<E>
   ): Effect.Effect<A, E, R> {
     const { clock, level, restore } = at
     const run = (connection: C) => {
       if (at.since !== undefined) at.waited = realMillis() - at.since
-      return body(connection, clock, level === undefined)
+      return body(connection, clock, level === undefined ? "alone" : placeIn(level))
     }
     const failed = (fault: Fault) => {
       if (at.since !== undefined) record(metrics.lockWait, keyspace, at.waited ?? realMillis() - at.since)
@@ -399,7 +437,7 @@ export class Access<C, X> {
           onFailure: (cause) =>
             this.failing(cause, (fault) => {
               if (fault.kind === "remembered" && retries === 0) return attempt(1)
-              if (fault.reason !== "Busy") return failed(fault)
+              if (fault.reason !== "Busy" || fault.kind === "waited") return failed(fault)
               return this.timeLeft(at) > 0
                 ? Effect.flatMap(restore(backOff(retries)), () => attempt(retries + 1))
                 : failed(this.busy("another connection", fault))
@@ -570,7 +608,7 @@ export class Access<C, X> {
       let result: Exit.Exit<B, X | Fault> | undefined
       const onSettled: Array<() => void> = []
       const job: Job<C, X> = {
-        run: (connection) => Effect.map(Effect.exit(body(connection, clock, false)), (exit) => result = exit),
+        run: (connection) => Effect.map(Effect.exit(body(connection, clock, "own")), (exit) => result = exit),
         settle: (failure) => {
           job.state = "settled"
           resume(
@@ -658,8 +696,12 @@ export class Access<C, X> {
       (plain) => {
         const { level } = at
         const connection = level === undefined ? this.engine.careful(plain) : plain
-        const inner = body(connection, at.clock, false)
-        return Effect.flatten(this.bracket(at, connection, inner, { fail: identity<Fault>, isKept }))
+        const place = placeIn(level)
+        const inner = body(connection, at.clock, place)
+        return Effect.flatten(this.bracket(at, connection, inner, {
+          fail: identity<Fault>,
+          isKept: place === "foreign" ? undefined : isKept
+        }))
       },
       Effect.succeed<B>,
       { fail: identity<Fault>, keyspace }

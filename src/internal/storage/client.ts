@@ -10,10 +10,12 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { StorageError } from "../../StorageError.js"
 import { Access, type Engine, type Guard, type Level } from "./access.js"
 import type { Dialect, Kind } from "./dialect.js"
 import { closedFault, failing, Fault } from "./fault.js"
+import { Gate } from "./gate.js"
 import { Lender } from "./lender.js"
 import { postgres } from "./postgres.js"
 import { sqlite } from "./sqlite.js"
@@ -35,21 +37,47 @@ export const registerAccess = (client: SqlClient.SqlClient, access: SqlAccess): 
   accesses.set(client.reserve, access)
 }
 
+/** @internal */
+export const toSqlError = (fault: Fault): SqlError =>
+  fault.cause instanceof SqlError ? fault.cause : new SqlError({ cause: fault, message: fault.detail })
+
 const guarded = (connection: Connection, { end, failed }: Guard<SqlError>): Connection => {
   const guard = <A>(run: () => Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
     Effect.suspend(() => {
       const fault = end()
-      return fault === undefined
-        ? Effect.tapError(run(), failed)
-        : Effect.fail(new SqlError({ cause: fault, message: fault.detail }))
+      return fault === undefined ? Effect.tapError(run(), failed) : Effect.fail(toSqlError(fault))
     })
   return {
     execute: (sql, params, transformRows) => guard(() => connection.execute(sql, params, transformRows)),
     executeRaw: (sql, params) => guard(() => connection.executeRaw(sql, params)),
-    executeStream: (sql, params, transformRows) => connection.executeStream(sql, params, transformRows),
+    executeStream: (sql, params, transformRows) =>
+      Stream.tapError(connection.executeStream(sql, params, transformRows), failed),
     executeUnprepared: (sql, params, transformRows) =>
       guard(() => connection.executeUnprepared(sql, params, transformRows)),
     executeValues: (sql, params) => guard(() => connection.executeValues(sql, params))
+  }
+}
+
+/**
+ * The connection for the user's own statements: each passes the gate of the transaction that its fiber is in, or of the
+ * only connection.
+ *
+ * @internal
+ */
+export const gatedConnection = (access: Access<Connection, SqlError>, dialect: Dialect): Connection => {
+  const run = <A>(body: (connection: Connection) => Effect.Effect<A, SqlError>) => access.statement(body, toSqlError)
+  return {
+    execute: (sql, params, transformRows) => run((_) => _.execute(sql, params, transformRows)),
+    executeRaw: (sql, params) => run((_) => _.executeRaw(sql, params)),
+    executeStream: (sql, params, transformRows) =>
+      dialect.single
+        // The driver has no streams: the rows of one statement are read at once.
+        ? Stream.fromIterableEffect(run((_) => _.execute(sql, params, transformRows)))
+        // It begins in its turn. What it reads later waits for nobody.
+        : Stream.unwrap(run((_) => Effect.succeed(_.executeStream(sql, params, transformRows)))),
+    executeUnprepared: (sql, params, transformRows) =>
+      run((_) => dialect.compiling(_).execute(sql, params, transformRows)),
+    executeValues: (sql, params) => run((_) => _.executeValues(sql, params))
   }
 }
 
@@ -75,7 +103,8 @@ export const dialectCommands = (dialect: Dialect) => {
     release: (connection: Connection, name: string) => command(dialect.release(name))(connection),
     rollback: command(dialect.rollback),
     rollbackTo: (connection: Connection, name: string) => command(dialect.rollbackTo(name))(connection),
-    savepoint: (connection: Connection, name: string) => command(dialect.savepoint(name))(connection)
+    isLost: (error: unknown) => error instanceof SqlError && dialect.classify(error).reason === "Busy",
+    savepoint: (connection: Connection, name: string) => Effect.asVoid(dialect.savepoint(connection, name))
   }
 }
 
@@ -127,40 +156,44 @@ export const accessOf = (
     // Another Storage may have been here while this one waited for the connection.
     const other = accesses.get(client.reserve)
     if (other !== undefined) return other
-    const made = { access: new Access(bareEngine(lender, dialect, own, lockTimeout), runtime), dialect }
+    const access: Access<Connection, SqlError> = new Access({
+      ...bareEngine(lender, dialect, own, lockTimeout),
+      enter: (context, { depth }) => Context.add(context, SqlClient.TransactionConnection, [gated, depth])
+    }, runtime)
+    const gated = gatedConnection(access, dialect)
+    const made = { access, dialect }
     accesses.set(client.reserve, made)
     return made
   })
-
-const beganOf = (answers: ReadonlyArray<unknown>): unknown => {
-  const row = answers.flat().at(-1)
-  return typeof row === "object" && row !== null && "began" in row ? row.began : ""
-}
 
 const bareEngine = (
   lender: Lender,
   dialect: Dialect,
   own: Connection,
   lockTimeout: Duration.Duration
-): Engine<Connection, SqlError> => {
+): Omit<Engine<Connection, SqlError>, "enter"> => {
   const prototype = Object.getPrototypeOf(own)
   const isOwn = (connection: Connection): boolean =>
     connection === own || (prototype !== Object.prototype && Object.getPrototypeOf(connection) === prototype)
-  // The user's transactions, by the value that stands for each of them in the context.
+  // The user's transactions, by the value that stands for each of them in the context; nested ones have a connection in
+  // common, on which savepoints must not cross.
   const joined = new WeakMap<object, Level<Connection>>()
+  const gates = new WeakMap<Connection, Gate>()
   // Those that may still be open. Who is given the only connection outside of any transaction knows that they are over.
   const open = new Set<Level<Connection>>()
   const endOthers = () => {
     for (const level of open) level.ended = true
     open.clear()
   }
-  // When the transaction began that a level is of. A user's may be over, and its connection be in another.
-  const began = new WeakMap<Connection, unknown>()
+  // The transaction that a level is of. A user's may be over, and its connection be in another.
+  const transactions = new WeakMap<Connection, string>()
   const commands = dialectCommands(dialect)
+  /** A connection of which nobody knows whether a transaction is open on it is brought out of that, or lost. */
+  const orSpoil = <A>(connection: Connection, self: Effect.Effect<A, SqlError>) =>
+    Effect.tapError(self, () => Effect.sync(() => lender.spoil(connection, commands.rollback(connection))))
   return {
     ...commands,
-    enter: (context, { connection, depth }) =>
-      Context.add(context, SqlClient.TransactionConnection, [connection, depth]),
+    begin: (connection, serializable) => orSpoil(connection, commands.begin(connection, serializable)),
     exclusive: (self, settle, wait) => {
       const alone = (connection: Connection) => {
         endOthers()
@@ -177,23 +210,24 @@ const bareEngine = (
       if (level === undefined) {
         // A new outermost transaction has the only connection, so those before it are over.
         if (dialect.single && transaction[1] === 0) endOthers()
-        joined.set(transaction, level = makeLevel(dialect.recompiling(transaction[0])))
+        const [connection] = transaction
+        const gate = gates.get(connection) ?? new Gate()
+        gates.set(connection, gate)
+        joined.set(transaction, level = makeLevel(dialect.recompiling(connection), gate))
         if (dialect.single) open.add(level)
       }
       return level
     },
     lockTimeout,
+    rollback: (connection) => orSpoil(connection, commands.rollback(connection)),
     savepoint: (connection, name) =>
-      Effect.flatMap(dialect.compiling(connection).execute(dialect.savepoint(name), [], undefined), (answers) => {
-        const now = beganOf(answers)
-        const before = began.get(connection) ?? now
-        began.set(connection, before)
+      Effect.flatMap(dialect.savepoint(connection, name), (now) => {
+        const before = transactions.get(connection) ?? now
+        transactions.set(connection, before)
         return now === before ? Effect.void : Effect.zipRight(
           Effect.ignore(commands.release(connection, name)),
-          Effect.fail(new SqlError({ cause: closedFault, message: closedFault.detail }))
+          Effect.fail(toSqlError(closedFault))
         )
-      }),
-    rollback: (connection) =>
-      Effect.tapError(commands.rollback(connection), () => Effect.sync(() => lender.spoil(connection)))
+      })
   }
 }

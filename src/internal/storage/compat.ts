@@ -140,6 +140,13 @@ export const sleepingIdly = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effe
 export const realMillis: () => number = performance.now.bind(performance)
 
 /**
+ * For how many milliseconds the event loop has been at work, rather than waiting for something to do.
+ *
+ * @internal
+ */
+export const busyMillis = (): number => performance.eventLoopUtilization().active
+
+/**
  * Waits in real time until `subscribe` calls back, or for so many milliseconds; tells whether it was called.
  *
  * @internal

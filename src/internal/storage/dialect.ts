@@ -65,15 +65,22 @@ export interface Queries<K> {
   readonly keys: (bounds: Bounds<K>, now: number) => Query
   /** One row: `entries`, `bytes`. */
   readonly stat: (bounds: Bounds<K>, now: number) => Query
-  /** Deletes up to the limit of the bounds, expired or not, in any order. Rows: `expires_at`. */
-  readonly clear: (bounds: Bounds<K>) => Query
-  /** Deletes every row; together. One of them answers with a row: `entries`, how many had not expired. */
-  readonly clearAll: (now: number) => ReadonlyArray<Query>
+  readonly clear: (bounds: Bounds<K>, now: number) => Clearing
   /** Of the first rows that are to be looked at, deletes those that have expired. Rows: one for each. */
   readonly removeExpired: (now: number, limit: number) => Query
   /** Of the first rows that are to be looked at, has those that live be looked at when they expire. Rows: one for each. */
   readonly postpone: (now: number, limit: number) => Query
 }
+
+/**
+ * How all rows in some bounds are deleted, expired or not: together, with a row in one of the answers: `entries`, how many
+ * had not expired; or, where that would keep others waiting, up to so many at a time. Rows then: `expires_at`.
+ *
+ * @internal
+ */
+export type Clearing =
+  | { readonly _tag: "Together"; readonly queries: ReadonlyArray<Query> }
+  | { readonly _tag: "Sliced"; readonly slice: (limit: number) => Query }
 
 /** @internal */
 export interface Table<K> {
@@ -104,8 +111,8 @@ export interface Dialect extends Omit<Kind, "dialect"> {
   /** Fails if what was done in the transaction is not kept. */
   readonly commit: (connection: Connection) => Effect.Effect<void, SqlError>
   readonly rollback: string
-  /** May answer with a row: `began`, which is not the same in two transactions. */
-  readonly savepoint: (name: string) => string
+  /** Tells in which transaction it is, if more than one of them can follow on a connection that somebody still has. */
+  readonly savepoint: (connection: Connection, name: string) => Effect.Effect<string, SqlError>
   readonly release: (name: string) => string
   readonly rollbackTo: (name: string) => string
   /** Whether a transaction is open on the connection. */

@@ -14,10 +14,31 @@ export class Fault {
     readonly cause?: unknown,
     /**
      * `remembered`: it may be an earlier failure, and be over. `aftermath`: something in the same transaction failed
-     * before, and this follows of it.
+     * before, and this follows of it. `waited`: the server has waited already for as long as it may.
      */
-    readonly kind?: "remembered" | "aftermath"
+    readonly kind?: "remembered" | "aftermath" | "waited"
   ) {}
+}
+
+/**
+ * What errors mean, by the codes that drivers and servers give them.
+ *
+ * @internal
+ */
+export type Causes = ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason, detail: string]>
+
+/** @internal */
+export const codeOf = (cause: unknown): string =>
+  typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string" ? cause.code : ""
+
+/** @internal */
+export const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+
+/** @internal */
+export const findCause = (causes: Causes, cause: unknown, error: unknown): Fault | undefined => {
+  const code = codeOf(cause)
+  const found = causes.find(([codes]) => codes.test(code))
+  return found && new Fault(found[1], `${found[2]} (${messageOf(cause)})`, error)
 }
 
 /** @internal */

@@ -14,6 +14,8 @@ export interface KeyKind<K> {
   /** Why this cannot be a key, or undefined if it can. */
   readonly issue: (key: K) => string | undefined
   readonly compare: (a: K, b: K) => number
+  /** `compare`, or something quicker that orders these keys as that does. */
+  readonly comparing: (keys: ReadonlyArray<K>) => (a: K, b: K) => number
   /** The least key that is greater than every key with this prefix, if there is one. */
   readonly afterPrefix: (prefix: K) => K | undefined
   readonly isEmpty: (key: K) => boolean
@@ -36,6 +38,13 @@ const compareText = (a: string, b: string): number => {
   }
   return a.length - b.length
 }
+
+const compareUnits = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
+
+/** What UTF-16 and UTF-8 have in the same order. */
+const belowSurrogates = /^[\0-\ud7ff]*$/
+
+const compareBytes = (a: Uint8Array, b: Uint8Array): number => Buffer.compare(a, b)
 
 const afterTextPrefix = (prefix: string): string | undefined => {
   const points = Array.from(prefix)
@@ -64,6 +73,7 @@ export const textKeys: KeyKind<string> = {
     return undefined
   },
   compare: compareText,
+  comparing: (keys) => keys.every((key) => belowSurrogates.test(key)) ? compareUnits : compareText,
   afterPrefix: afterTextPrefix,
   isEmpty: (key) => key === "",
   identity: (key) => key,
@@ -97,7 +107,8 @@ export const bytesKeys: KeyKind<Uint8Array> = {
     }
     return undefined
   },
-  compare: (a, b) => Buffer.compare(a, b),
+  compare: compareBytes,
+  comparing: () => compareBytes,
   afterPrefix: afterBytesPrefix,
   isEmpty: (key) => key.length === 0,
   identity: (key) => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1"),

@@ -14,7 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
 import { onNextTurn, realMillis, waitFor } from "./compat.js"
-import type { Fault } from "./fault.js"
+import { type Fault, messageOf } from "./fault.js"
 import type { Settle, Wait } from "./gate.js"
 
 interface Loan {
@@ -25,13 +25,13 @@ interface Loan {
 }
 
 /** After how many milliseconds a connection goes back to its client, whoever asks for one here. */
-const longestLoan = 10
+const longestLoan = 50
 
 /** @internal */
 export class Lender {
   private readonly kept: Array<Loan> = []
   private isTurnAwaited = false
-  private readonly spoiled = new WeakSet<Connection>()
+  private readonly spoiled = new Map<Connection, Effect.Effect<void, SqlError>>()
 
   constructor(
     private readonly reserve: SqlClient.SqlClient["reserve"],
@@ -48,9 +48,9 @@ export class Lender {
   ): Effect.Effect<B, E, R> {
     const lend = (loan: Loan) =>
       Effect.matchCauseEffect(Effect.suspend(() => self(loan.connection)), {
-        onFailure: (cause) => Effect.zipRight(end(loan), settle.onFailure(cause)),
+        onFailure: (cause) => Effect.zipRight(this.end(loan), settle.onFailure(cause)),
         onSuccess: (value) =>
-          this.keep(loan) ? settle.onSuccess(value) : Effect.zipRight(end(loan), settle.onSuccess(value))
+          this.keep(loan) ? settle.onSuccess(value) : Effect.zipRight(this.end(loan), settle.onSuccess(value))
       })
     const kept = this.kept.pop()
     return kept !== undefined ? lend(kept) : Effect.flatMap(
@@ -59,17 +59,31 @@ export class Lender {
     )
   }
 
-  /** Has the connection not be lent again: nobody knows what state it is in. */
-  spoil(connection: Connection): void {
-    this.spoiled.add(connection)
+  /** Has the connection go nowhere before `repair` has succeeded, as nobody knows what state it is in. */
+  spoil(connection: Connection, repair: Effect.Effect<void, SqlError>): void {
+    if (this.isPool) this.spoiled.set(connection, repair)
+  }
+
+  private borrow<E>(wait: Wait<E>): Effect.Effect<Exit.Exit<Loan, SqlError>, E> {
+    return Effect.flatMap(Scope.make(), (scope) =>
+      this.isPool ? this.borrowFromPool(scope, wait) : Effect.exit(
+        Effect.mapBoth(
+          // It is the client's wait: without a time-out.
+          Effect.onError(wait.restore(Scope.extend(this.reserve, scope)), () => Scope.close(scope, Exit.void)),
+          { onFailure: (error) => error, onSuccess: (connection): Loan => ({ connection, scope, since: realMillis() }) }
+        )
+      ))
   }
 
   /**
    * The wait ends with the time-out or an interruption; then a connection that comes later is given back at once. The
    * client is never interrupted in that: PostgreSQL's loses a connection that nobody waits for any more.
    */
-  private borrow<E>({ millis, onTimeout, restore }: Wait<E>): Effect.Effect<Exit.Exit<Loan, SqlError>, E> {
-    return Effect.flatMap(Scope.make(), (scope) => {
+  private borrowFromPool<E>(
+    scope: Scope.CloseableScope,
+    { millis, onTimeout, restore }: Wait<E>
+  ): Effect.Effect<Exit.Exit<Loan, SqlError>, E> {
+    return Effect.suspend(() => {
       let arrived: Exit.Exit<Loan, SqlError> | undefined
       let wake: (() => void) | undefined
       let isOver = false
@@ -102,11 +116,28 @@ export class Lender {
       this.isTurnAwaited = true
       onNextTurn(() => {
         this.isTurnAwaited = false
-        for (const loan of this.kept.splice(0)) Runtime.runFork(this.runtime)(end(loan))
+        for (const loan of this.kept.splice(0)) Runtime.runFork(this.runtime)(this.end(loan))
       })
     }
     return true
   }
+
+  private end({ connection, scope }: Loan): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const repair = this.spoiled.get(connection)
+      this.spoiled.delete(connection)
+      const close = Scope.close(scope, Exit.void)
+      if (repair === undefined) return close
+      const attempt: Effect.Effect<void> = Effect.catchAll(
+        repair,
+        (error) => isDead(error) ? Effect.void : Effect.zipRight(waitFor(repairPause), attempt)
+      )
+      return Effect.sync(() => void Runtime.runFork(this.runtime)(Effect.zipRight(attempt, close)))
+    })
+  }
 }
 
-const end = ({ scope }: Loan): Effect.Effect<void> => Scope.close(scope, Exit.void)
+const repairPause = 50
+
+/** What the driver says of a connection that has ended. The pool lets it go. */
+const isDead = ({ cause }: SqlError): boolean => /terminated|not queryable|closed/.test(messageOf(cause))

@@ -230,6 +230,7 @@ const makeEngine = (
       enter: (context) => context,
       exclusive: (self, settle, wait) => hold(gate, () => self(memory), settle, wait),
       guarded: (connection) => connection,
+      isLost: () => false,
       isOpen: () => Effect.succeed(true),
       joined: () => undefined,
       lockTimeout,

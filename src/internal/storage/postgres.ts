@@ -7,7 +7,7 @@
  * that much is to hold on servers that only speak PostgreSQL's language.
  *
  * What may wait for a lock never waits longer than the lock time-out. A transaction sets that as it begins; a statement
- * on its own sets it in its FROM clause, for itself only.
+ * on its own sets it in an expression, for itself only, that it has to know before it locks a row.
  *
  * @internal
  */
@@ -17,7 +17,6 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import { createHash } from "node:crypto"
 import type { Entry, Value } from "../../Storage.js"
-import type { StorageErrorReason } from "../../StorageError.js"
 import {
   catalogTable,
   type Dialect,
@@ -27,7 +26,7 @@ import {
   type Query,
   type Table
 } from "./dialect.js"
-import { closedFault, Fault } from "./fault.js"
+import { type Causes, closedFault, codeOf, Fault, findCause, messageOf } from "./fault.js"
 import { bytesKeys, type KeyKind, textKeys } from "./keys.js"
 import type { Bounds } from "./range.js"
 
@@ -73,12 +72,14 @@ const valueIssue = (value: Value): string | undefined => {
 }
 
 /** The last entry of each key, in the order in which everybody locks rows: so nobody waits in a circle. */
-const inLockOrder = <K>(kind: KeyKind<K>, entries: ReadonlyArray<Entry<K>>): Array<Entry<K>> =>
+const inLockOrder = <K>(kind: KeyKind<K>, entries: ReadonlyArray<Entry<K>>): Array<Entry<K>> => {
+  const compare = kind.comparing(entries.map(({ key }) => key))
   // Sorting is stable: of those with the same key, the last stays the last.
-  Array.from(entries).sort((a, b) => kind.compare(a.key, b.key)).filter(({ key }, at, sorted) => {
+  return Array.from(entries).sort((a, b) => compare(a.key, b.key)).filter(({ key }, at, sorted) => {
     const next = sorted[at + 1]
-    return next === undefined || kind.compare(key, next.key) !== 0
+    return next === undefined || compare(key, next.key) !== 0
   })
+}
 
 const insertSlices = <K>(entries: ReadonlyArray<Entry<K>>): Array<ReadonlyArray<Entry<K>>> => {
   const slices: Array<Array<Entry<K>>> = []
@@ -103,7 +104,7 @@ const makeQueries = <K>(table: string, kind: KeyKind<K>, keyType: string, waits:
     // LEAST passes over NULL. What does not expire leaves the index alone as well.
     "sweep_at = CASE WHEN excluded.expires_at IS NULL THEN old.sweep_at ELSE LEAST(old.sweep_at, excluded.expires_at) END"
   const set = insert("VALUES ($1, $2, $2, $3, $4)")
-  const setAlone = insert(`SELECT $1::${keyType}, $2::bigint, $2::bigint, $3::text, $4::bytea FROM ${waits}`)
+  const setAlone = insert(`VALUES ($1, CASE WHEN ${waits} THEN $2::bigint END, $2, $3, $4)`)
   const setMany = insert(
     `SELECT key, expires_at, expires_at, value, bytes FROM ` +
       `unnest($1::${keyType}[], $2::bigint[], $3::text[], $4::bytea[]) AS list (key, expires_at, value, bytes)`
@@ -117,7 +118,7 @@ const makeQueries = <K>(table: string, kind: KeyKind<K>, keyType: string, waits:
   const lock = `INSERT INTO ${table} AS old (key, expires_at, value) VALUES ($1, '-9223372036854775808', '') ` +
     `ON CONFLICT (key) DO UPDATE SET expires_at = old.expires_at RETURNING value, bytes, expires_at`
   const remove = `DELETE FROM ${table} WHERE key = $1 RETURNING expires_at`
-  const removeAlone = `DELETE FROM ${table} USING ${waits} WHERE key = $1 RETURNING expires_at`
+  const removeAlone = `DELETE FROM ${table} WHERE key = $1 AND ${waits} RETURNING expires_at`
   const removeMany =
     `WITH list AS (SELECT key FROM ${table} WHERE key = ANY($1::${keyType}[]) ORDER BY key FOR UPDATE) ` +
     `DELETE FROM ${table} AS entry USING list WHERE entry.key = list.key RETURNING expires_at`
@@ -127,8 +128,6 @@ const makeQueries = <K>(table: string, kind: KeyKind<K>, keyType: string, waits:
     "WHERE entry.key = due.key AND expires_at <= $1 RETURNING 1 AS gone"
   const postpone = `${due} UPDATE ${table} AS entry SET sweep_at = expires_at FROM due ` +
     `WHERE entry.key = due.key AND ${live("$1")} RETURNING 1 AS postponed`
-  const clearAll = `WITH gone AS (DELETE FROM ${table} RETURNING expires_at) ` +
-    `SELECT count(*) AS entries FROM gone WHERE ${live("$1")}`
   const select = (columns: string, bounds: Bounds<K>, now: number, more: string): Query => {
     const params = new Params()
     const conditions = [...bounded(params, bounds), live(params.add(now))]
@@ -137,17 +136,13 @@ const makeQueries = <K>(table: string, kind: KeyKind<K>, keyType: string, waits:
   }
   const row = ({ expiresAt, key, value }: Entry<K>) => [key, expiresAt ?? null, ...toColumns(value)]
   return {
-    clear: (bounds) => {
+    clear: (bounds, now) => {
       const params = new Params()
-      const conditions = bounded(params, bounds)
-      return [
-        `WITH list AS (SELECT key FROM ${table} ${where(conditions)} ` +
-        `ORDER BY key LIMIT ${params.add(limitParam(bounds.limit))} FOR UPDATE) ` +
-        `DELETE FROM ${table} AS entry USING list WHERE entry.key = list.key RETURNING expires_at`,
-        params.values
-      ]
+      const list = `SELECT key FROM ${table} ${where(bounded(params, bounds))} ORDER BY key FOR UPDATE`
+      const gone = `DELETE FROM ${table} AS entry USING list WHERE entry.key = list.key RETURNING expires_at`
+      const count = `SELECT count(*) AS entries FROM gone WHERE ${live(params.add(now))}`
+      return { _tag: "Together", queries: [[`WITH list AS (${list}), gone AS (${gone}) ${count}`, params.values]] }
     },
-    clearAll: (now) => [[clearAll, [now]]],
     entries: (bounds, now) => select("key, value, bytes, expires_at", bounds, now, ""),
     get: (key, now) => [get, [key, now]],
     getMany: (keys, now) => [getMany, [keys, now]],
@@ -161,9 +156,18 @@ const makeQueries = <K>(table: string, kind: KeyKind<K>, keyType: string, waits:
     set: (entry, alone) => [alone ? setAlone : set, row(entry)],
     setMany: (entries) =>
       insertSlices(inLockOrder(kind, entries)).map((slice): Query => {
-        const columns: ReadonlyArray<Array<unknown>> = [[], [], [], []]
-        for (const entry of slice) row(entry).forEach((value, at) => columns[at]?.push(value))
-        return [setMany, columns]
+        const keys: Array<K> = []
+        const expiries: Array<number | null> = []
+        const texts: Array<string | null> = []
+        const bytes: Array<Uint8Array | null> = []
+        for (const { expiresAt = null, key, value } of slice) {
+          const [text, others] = toColumns(value)
+          keys.push(key)
+          expiries.push(expiresAt)
+          texts.push(text)
+          bytes.push(others)
+        }
+        return [setMany, [keys, expiries, texts, bytes]]
       }),
     stat: (bounds, now) => {
       const params = new Params()
@@ -218,19 +222,30 @@ const postgresIn = (schema: string, lockTimeout: Duration.Duration): Dialect => 
   const begin = (isolation: string) => `BEGIN ISOLATION LEVEL ${isolation}; SET LOCAL lock_timeout = ${millis}`
   const qualified = (table: string) => `${schema}.${table}`
   const catalog = qualified(catalogTable)
-  const waits = `set_config('lock_timeout', '${millis}', true)`
+  const waits = `set_config('lock_timeout', '${millis}', true) IS NOT NULL`
   return {
     begin: begin("READ COMMITTED"),
     beginSerializable: begin("SERIALIZABLE"),
     bytesTable: (table) => makeTable(schema, table, bytesKeys, "bytea", "BYTEA", waits),
     check: (connection) =>
       Effect.map(
-        connection.execute("SHOW server_encoding", [], undefined),
+        connection.execute(
+          "SELECT current_setting('server_encoding') AS encoding, '\\x00'::bytea AS bytes",
+          [],
+          undefined
+        ),
         ([row]) =>
-          row?.server_encoding === "UTF8" ? undefined : new Fault(
-            "Incompatible",
-            `the database keeps text as ${row?.server_encoding}, which has not every character; create it with ENCODING 'UTF8'`
-          )
+          row?.encoding !== "UTF8"
+            ? new Fault(
+              "Incompatible",
+              `the database keeps text as ${row?.encoding}, which has not every character; create it with ENCODING 'UTF8'`
+            )
+            : row.bytes instanceof Uint8Array
+            ? undefined
+            : new Fault(
+              "Incompatible",
+              "the client's `types` turn bytea into something else than bytes; leave it out there"
+            )
       ),
     classify: toFault,
     coalesce: false,
@@ -265,7 +280,12 @@ const postgresIn = (schema: string, lockTimeout: Duration.Duration): Dialect => 
     release: (name) => `RELEASE SAVEPOINT ${name}`,
     rollback: "ROLLBACK",
     rollbackTo: (name) => `ROLLBACK TO SAVEPOINT ${name}`,
-    savepoint: (name) => `SAVEPOINT ${name}; SELECT now()::text AS began`,
+    savepoint: (connection, name) =>
+      Effect.map(
+        // Not as a timestamp, which settings of the session word otherwise.
+        connection.execute(`SAVEPOINT ${name}; SELECT extract(epoch FROM now())::text AS began`, [], undefined),
+        (answers: ReadonlyArray<unknown>) => JSON.stringify(answers)
+      ),
     settle: () => Effect.void,
     single: false,
     system: "postgresql",
@@ -304,9 +324,6 @@ export const postgres = (lockTimeout: Duration.Duration): Kind => ({
   single: false
 })
 
-const codeOf = (cause: unknown): string =>
-  typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string" ? cause.code : ""
-
 const aborted = new Fault(
   "Closed",
   "the transaction was lost when a statement in it failed, and nothing of it is kept; " +
@@ -316,16 +333,15 @@ const aborted = new Fault(
 )
 
 /** By SQLSTATE, and by the codes of Node for what never reached the server. */
-const causes: ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason, detail: string]> = [
+const causes: Causes = [
   [/^(40001|40P01)$/, "Busy", "it was lost to a concurrent transaction; try again"],
-  [/^(55P03|57014)$/, "Busy", "another transaction held the lock for too long, or the statement took too long"],
   [/^53[14]00$/, "Full", "there is no room left on the server; free some and try again"],
   [/^25006$/, "ReadOnly", "the server accepts no writes: it is a standby, or the session is read-only"],
   [/^XX00[12]$/, "Corrupt", "the server found damaged data; see its log, and restore a backup"],
   [/^(42501|28...)$/, "Permission", "the server refused access; check the user, its password and its rights"],
   [/^(54...|22...)$/, "InvalidValue", "the server cannot hold the value as it is"],
   [
-    /^(08...|57P0.|53[23]00|3D000|25P03|E[A-Z]+)$/,
+    /^(08...|57P0.|53[23]00|3D000|25P0[34]|E[A-Z_]+|(SELF_SIGNED|CERT|DEPTH_ZERO|UNABLE_TO)_.+)$/,
     "Unavailable",
     "the server cannot be reached, or the connection was lost; whether a write or commit under way was done is not known"
   ]
@@ -342,15 +358,21 @@ const toFault = (error: SqlError): Fault => error.cause instanceof Fault ? error
 
 const classify = (cause: unknown, error: SqlError): Fault => {
   const code = codeOf(cause)
-  const message = cause instanceof Error ? cause.message : String(cause)
+  const message = messageOf(cause)
   if (code === "25P02") return aborted
   // A savepoint, and no transaction to put it in.
   if (code === "25P01") return closedFault
   if (isCreated(code, message)) {
     return new Fault("Busy", `another process is creating the same table; try again (${message})`, error)
   }
-  for (const [codes, reason, detail] of causes) {
-    if (codes.test(code)) return new Fault(reason, `${detail} (${message})`, error)
+  if (/^(55P03|57014)$/.test(code)) {
+    const detail = `another transaction held the lock for too long, or the statement took too long (${message})`
+    return new Fault("Busy", detail, error, "waited")
+  }
+  const found = findCause(causes, cause, error)
+  if (found !== undefined) return found
+  if (code === "0A000" && message.includes("hot standby")) {
+    return new Fault("ReadOnly", `the server is a standby, which has no serializable transactions (${message})`, error)
   }
   if (/pool after calling end/.test(message)) {
     return new Fault("Closed", "the database was closed; keep its scope open for as long as it is used", error)

@@ -93,11 +93,7 @@ export const makeService = <C, X>(engine: {
       transaction: (self, options) => {
         const once = access.transaction(self, callOf("transaction"))
         const retry = options?.retry ?? false
-        return retry === true
-          ? access.retrying(once, isLost)
-          : retry === false
-          ? once
-          : Effect.retry(once, { schedule: retry, while: isLost })
+        return retry === false ? once : access.retrying(once, retry === true ? undefined : retry, isLost)
       }
     }
   })

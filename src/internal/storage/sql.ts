@@ -53,15 +53,9 @@ const slices = <A>(items: ReadonlyArray<A>): Array<ReadonlyArray<A>> => {
   return out
 }
 
-const positions = <K>({ identity }: KeyKind<K>, keys: ReadonlyArray<K>): Map<string, Array<number>> => {
-  const all = new Map<string, Array<number>>()
-  keys.forEach((key, position) => {
-    const same = all.get(identity(key))
-    if (same === undefined) all.set(identity(key), [position])
-    else same.push(position)
-  })
-  return all
-}
+/** Several slices lock their rows in one order, as one does. */
+const ordered = <K>(kind: KeyKind<K>, keys: ReadonlyArray<K>): ReadonlyArray<K> =>
+  keys.length <= slice ? keys : Array.from(keys).sort(kind.comparing(keys))
 
 const makeDriver = <K extends string | Uint8Array>(
   access: Sql,
@@ -75,11 +69,14 @@ const makeDriver = <K extends string | Uint8Array>(
     key: toKey(row.key),
     value: dialect.toValue(row)
   })
+  const entryOf = (key: K, row: Row): Entry<K> => ({
+    expiresAt: toExpiry(row.expires_at),
+    key: kind.copy(key),
+    value: dialect.toValue(row)
+  })
   const first = (key: K) => (rows: ReadonlyArray<Row>): Option.Option<Entry<K>> => {
     const row = rows[0]
-    return row === undefined
-      ? Option.none()
-      : Option.some({ expiresAt: toExpiry(row.expires_at), key: kind.copy(key), value: dialect.toValue(row) })
+    return row === undefined ? Option.none() : Option.some(entryOf(key, row))
   }
   const refusal = ({ value }: { readonly value: Value }): Effect.Effect<never, Fault> | undefined => {
     const issue = dialect.valueIssue(value)
@@ -99,7 +96,8 @@ const makeDriver = <K extends string | Uint8Array>(
     change._tag === "Remove"
       ? execute(connection, queries.remove(key, false))
       : put(connection, { expiresAt: change.expiresAt, key, value: change.value }, false)
-  const now = (clock: Clock.Clock): number => clock.unsafeCurrentTimeMillis()
+  // Expiries are whole numbers, so this changes nothing but what databases take.
+  const now = (clock: Clock.Clock): number => Math.floor(clock.unsafeCurrentTimeMillis())
 
   let unsettled = 0
   const settle = (connection: Connection, removed: number) => {
@@ -129,22 +127,26 @@ const makeDriver = <K extends string | Uint8Array>(
         Effect.forEach(slices(keys), (keys) =>
           access.read((connection, clock) =>
             execute(connection, queries.getMany(keys, now(clock))), (rows) => {
-            const found = new Array<Option.Option<Entry<K>>>(keys.length).fill(Option.none())
-            const fill = (position: number, row: Row) => {
-              const key = keys[position]
-              if (key !== undefined) found[position] = first(key)([row])
+            if (rows[0] !== undefined && !("position" in rows[0])) {
+              const byKey = new Map(rows.map((row) => [kind.identity(toKey(row.key)), row]))
+              return keys.map((key) => {
+                const row = byKey.get(kind.identity(key))
+                return row === undefined ? Option.none() : Option.some(entryOf(key, row))
+              })
             }
-            const byKey = rows[0] === undefined || "position" in rows[0] ? undefined : positions(kind, keys)
+            const found = new Array<Option.Option<Entry<K>>>(keys.length).fill(Option.none())
             for (const row of rows) {
-              if (byKey === undefined) fill(Number(row.position), row)
-              else byKey.get(kind.identity(toKey(row.key)))?.forEach((position) => fill(position, row))
+              const position = Number(row.position)
+              const key = keys[position]
+              if (key !== undefined) found[position] = Option.some(entryOf(key, row))
             }
             return found
           }, call)),
         (parts) =>
           parts.length === 1 && parts[0] !== undefined ? parts[0] : parts.flat()
       ),
-    set: (entry, done, call) => access.write((connection, _, alone) => put(connection, entry, alone), done, call),
+    set: (entry, done, call) =>
+      access.write((connection, _, place) => put(connection, entry, place === "alone"), done, call),
     setMany: (entries, call) => {
       for (const entry of entries) {
         const refused = refusal(entry)
@@ -155,14 +157,17 @@ const makeDriver = <K extends string | Uint8Array>(
     },
     modify: (key, f, call) =>
       access.update(
-        (connection, clock) => {
+        (connection, clock, place) => {
           const time = now(clock)
           return Effect.flatMap(execute(connection, queries.lock(key, time)), (rows) => {
-            const live = Option.filter(first(key)(rows), ({ expiresAt = Infinity }) => expiresAt > time)
+            const locked = first(key)(rows)
+            const live = Option.filter(locked, ({ expiresAt = Infinity }) => expiresAt > time)
             const [answer, what] = f(live)
-            return what._tag === "Keep"
-              ? Effect.succeed({ answer, keep: true })
-              : Effect.as(change(connection, key, what), { answer, keep: false })
+            if (what._tag !== "Keep") return Effect.as(change(connection, key, what), { answer, keep: false })
+            // What the lock has put there is not of a time that an entry can have.
+            const isMade = Option.exists(locked, ({ expiresAt = 0 }) => expiresAt < Number.MIN_SAFE_INTEGER)
+            const unlock = place === "foreign" && isMade ? execute(connection, queries.remove(key, false)) : Effect.void
+            return Effect.as(unlock, { answer, keep: true })
           })
         },
         ({ answer }) => answer,
@@ -171,15 +176,17 @@ const makeDriver = <K extends string | Uint8Array>(
       ),
     remove: (key, call) =>
       access.write(
-        (connection, clock, alone) =>
-          Effect.map(execute(connection, queries.remove(key, alone)), (rows) => liveRows(rows, now(clock)) > 0),
-        (removed) => removed,
+        (connection, clock, place) =>
+          Effect.map(execute(connection, queries.remove(key, place === "alone")), (rows) =>
+            liveRows(rows, now(clock)) > 0),
+        (removed) =>
+          removed,
         call
       ),
     removeMany: (keys, call) =>
       access.atomic(
         (connection, clock) =>
-          Effect.reduce(slices(keys), 0, (count, keys) =>
+          Effect.reduce(slices(ordered(kind, keys)), 0, (count, keys) =>
             Effect.map(
               execute(connection, queries.removeMany(keys)),
               (rows) => count + liveRows(rows, now(clock))
@@ -217,13 +224,14 @@ const makeDriver = <K extends string | Uint8Array>(
     clear: (bounds, call) =>
       access.atomic(
         (connection, clock) => {
-          if (bounds.lower === undefined && bounds.upper === undefined) {
+          const clearing = queries.clear(bounds, now(clock))
+          if (clearing._tag === "Together") {
             return Effect.map(
-              Effect.forEach(queries.clearAll(now(clock)), (query) => execute(connection, query)),
+              Effect.forEach(clearing.queries, (query) => execute(connection, query)),
               (answers) => Number(answers.flat()[0]?.entries)
             )
           }
-          const query = queries.clear({ ...bounds, limit: clearSlice })
+          const query = clearing.slice(clearSlice)
           const loop = (count: number): Effect.Effect<number, SqlError> =>
             Effect.flatMap(execute(connection, query), (rows) => {
               const total = count + liveRows(rows, now(clock))
@@ -242,10 +250,12 @@ const makeDriver = <K extends string | Uint8Array>(
             return Effect.flatMap(execute(connection, queries.removeExpired(time, limit)), ({ length: removed }) => {
               const rest = limit - removed
               // What was removed is to be told whatever follows: that can be done at another time.
-              const postponed = rest === 0 ? Effect.succeed(0) : Effect.match(
-                execute(connection, queries.postpone(time, rest)),
-                { onFailure: () => rest, onSuccess: ({ length }) => length }
-              )
+              const postpone = Effect.map(execute(connection, queries.postpone(time, rest)), ({ length }) => length)
+              const postponed = rest === 0
+                ? Effect.succeed(0)
+                : level === undefined
+                ? Effect.orElseSucceed(postpone, () => rest)
+                : postpone
               return Effect.map(
                 level === undefined ? Effect.zipLeft(postponed, settle(connection, removed)) : postponed,
                 (postponed): Slice => ({ more: limit > 0 && postponed === rest, removed })
@@ -260,8 +270,7 @@ const makeDriver = <K extends string | Uint8Array>(
 
 const textKey = (key: unknown): string => String(key)
 
-const bytesKey = (key: unknown): Uint8Array =>
-  key instanceof Uint8Array ? new Uint8Array(key.buffer, key.byteOffset, key.byteLength) : new Uint8Array()
+const bytesKey = (key: unknown): Uint8Array => key instanceof Uint8Array ? new Uint8Array(key) : new Uint8Array()
 
 /**
  * A table name nobody gives us. The id makes it unique; the hash keeps a keyspace that was rolled back, whose id is given

@@ -11,9 +11,8 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type { Entry } from "../../Storage.js"
-import type { StorageErrorReason } from "../../StorageError.js"
 import { type Dialect, type Queries, type Query, type Table } from "./dialect.js"
-import { Fault } from "./fault.js"
+import { type Causes, Fault, findCause, messageOf } from "./fault.js"
 import type { Bounds } from "./range.js"
 
 const live = "(expires_at IS NULL OR expires_at > ?)"
@@ -40,8 +39,6 @@ const boundParams = <K>({ lower, upper }: Bounds<K>): Array<unknown> => [
 
 /** SQLite reads a negative limit as none. */
 const limitParam = (limit: number): number => limit === Infinity ? -1 : limit
-
-const everything: Bounds<never> = { limit: Infinity, lower: undefined, reverse: false, upper: undefined }
 
 const ordered = <K>({ reverse }: Bounds<K>): string => `ORDER BY key${reverse ? " DESC" : ""} LIMIT ?`
 
@@ -76,11 +73,18 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
     [...boundParams(bounds), now]
   ]
   return {
-    clear: (bounds) => [
-      `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} ${where(bounds)} LIMIT ?) RETURNING expires_at`,
-      [...boundParams(bounds), limitParam(bounds.limit)]
-    ],
-    clearAll: (now) => [stat(everything, now), [`DELETE FROM ${table}`, []]],
+    clear: (bounds, now) =>
+      bounds.lower === undefined && bounds.upper === undefined
+        ? { _tag: "Together", queries: [stat(bounds, now), [`DELETE FROM ${table}`, []]] }
+        : {
+          _tag: "Sliced",
+          slice: (limit) => [
+            `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} ${
+              where(bounds)
+            } LIMIT ?) RETURNING expires_at`,
+            [...boundParams(bounds), limit]
+          ]
+        },
     entries: (bounds, now) => [
       `SELECT key, value, expires_at FROM ${table} ${where(bounds, live)} ${ordered(bounds)}`,
       [...boundParams(bounds), now, limitParam(bounds.limit)]
@@ -283,7 +287,7 @@ export const sqlite: Dialect = {
   release: (name) => `RELEASE SAVEPOINT ${name}`,
   rollback: "ROLLBACK",
   rollbackTo: (name) => `ROLLBACK TO SAVEPOINT ${name}`,
-  savepoint: (name) => `SAVEPOINT ${name}`,
+  savepoint: (connection, name) => Effect.as(compiling(connection).execute(`SAVEPOINT ${name}`, [], undefined), ""),
   // Left to SQLite, the log is copied a thousand pages at a time, while the event loop waits.
   settle: (connection) => connection.execute("PRAGMA wal_checkpoint(PASSIVE)", [], undefined),
   single: true,
@@ -298,10 +302,7 @@ export const sqlite: Dialect = {
   written: (result) => typeof result === "object" && result !== null && "changes" in result ? Number(result.changes) : 0
 }
 
-const codeOf = (cause: unknown): string =>
-  typeof cause === "object" && cause !== null && "code" in cause && typeof cause.code === "string" ? cause.code : ""
-
-const causes: ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason, detail: string]> = [
+const causes: Causes = [
   [/^SQLITE_(BUSY|PROTOCOL)/, "Busy", "another connection holds the lock"],
   [/^SQLITE_LOCKED/, "Busy", "something that is still open on this connection, a transaction perhaps, is in the way"],
   [/^SQLITE_FULL/, "Full", "there is no room left for the database; free some and try again"],
@@ -319,11 +320,9 @@ const causes: ReadonlyArray<readonly [codes: RegExp, reason: StorageErrorReason,
  * @internal
  */
 export const classify = (cause: unknown, error: unknown = cause): Fault => {
-  const code = codeOf(cause)
-  const message = cause instanceof Error ? cause.message : String(cause)
-  for (const [codes, reason, detail] of causes) {
-    if (codes.test(code)) return new Fault(reason, `${detail} (${message})`, error)
-  }
+  const message = messageOf(cause)
+  const found = findCause(causes, cause, error)
+  if (found !== undefined) return found
   if (cause instanceof TypeError && message.includes("database connection is not open")) {
     return new Fault("Closed", "the database was closed; keep its scope open for as long as it is used", error)
   }

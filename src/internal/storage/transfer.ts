@@ -108,7 +108,7 @@ const batchEntries = 1000
 const batchBytes = 1 << 20
 
 /** How many fibers insert what may be there: writes of one turn share a commit. */
-const inserting = 64
+const inserting = 16
 
 type Counts = { -readonly [K in keyof Imported]: Imported[K] }
 
