@@ -39,7 +39,7 @@ const progress = Effect.map(
 
 /** Answers of a server take their time: until none has come for a while. */
 const quiet = (before = -1): Effect.Effect<void> =>
-  Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 60))).pipe(
+  Effect.promise(() => new Promise<void>((resolve) => setTimeout(resolve, 30))).pipe(
     Effect.zipRight(progress),
     Effect.flatMap((now) => now === before ? Effect.void : quiet(now))
   )

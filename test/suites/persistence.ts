@@ -21,7 +21,7 @@ import {
   TestContext
 } from "effect"
 import { Storage, StorageError, TtlStore } from "effect-kv"
-import { describeOn, type Engine, postgres } from "../engines.js"
+import { describeOn, type Engine, memory } from "../engines.js"
 
 type Ttl = Option.Option<Duration.Duration>
 const never: Ttl = Option.none()
@@ -160,7 +160,7 @@ export const suite = (engine: Engine) =>
               Effect.provide(TestContext.TestContext),
               Effect.runPromise
             )),
-          { numRuns: engine === postgres ? 15 : 60 }
+          { numRuns: engine === memory ? 60 : 15 }
         ), 60_000)
 
       test(

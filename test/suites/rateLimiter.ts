@@ -15,7 +15,7 @@ import {
   TestContext
 } from "effect"
 import { Storage, TtlStore } from "effect-kv"
-import { describeOn, type Engine, postgres } from "../engines.js"
+import { describeOn, type Engine, memory } from "../engines.js"
 import { atOnce } from "../support.js"
 
 type Store = Context.Tag.Service<typeof RateLimiter.RateLimiterStore>
@@ -109,7 +109,7 @@ export const suite = (engine: Engine) =>
               Effect.provide(TestContext.TestContext),
               Effect.runPromise
             )),
-          { numRuns: engine === postgres ? 15 : 50 }
+          { numRuns: engine === memory ? 50 : 15 }
         ), 60_000)
 
     describe("a window", () => {

@@ -248,6 +248,6 @@ export const suite = (engine: Engine) =>
               deepStrictEqual(actual, expected, JSON.stringify(command))
             }
           }).pipe(Effect.provide(engine.layer), Effect.provide(TestContext.TestContext), Effect.runPromise)),
-        { numRuns: engine === postgres ? 40 : 150 }
+        { numRuns: engine === postgres ? 30 : 75 }
       ), 60_000)
   })

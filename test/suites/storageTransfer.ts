@@ -18,7 +18,7 @@ import {
   TestContext
 } from "effect"
 import { Storage, StorageError } from "effect-kv"
-import { describeOn, type Engine, engines, postgres } from "../engines.js"
+import { describeOn, type Engine, engines, memory } from "../engines.js"
 
 type Service = Storage.Storage["Type"]
 
@@ -652,7 +652,7 @@ export const suite = (engine: Engine) =>
                 assertHarmless(yield* Effect.exit(importing(storage, [utf8], { existing })), utf8)
               })))
           ),
-          { numRuns: engine === postgres ? 20 : 100 }
+          { numRuns: engine === memory ? 100 : 15 }
         ), 60_000)
 
       it("random text is an ImportError", () =>
@@ -672,7 +672,7 @@ export const suite = (engine: Engine) =>
                 assertHarmless(yield* Effect.exit(importing(yield* build(engine), pieces)), String(pieces))
               })))
           ),
-          { numRuns: engine === postgres ? 20 : 100 }
+          { numRuns: engine === memory ? 100 : 15 }
         ), 60_000)
     })
 
@@ -694,7 +694,7 @@ export const suite = (engine: Engine) =>
             }
             assert.strictEqual(imported, live)
           })))),
-        { numRuns: engine === postgres ? 10 : 60 }
+        { numRuns: engine === memory ? 60 : 10 }
       ), 60_000)
 
     for (const other of engines) {

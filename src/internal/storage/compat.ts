@@ -144,7 +144,9 @@ export const realMillis: () => number = performance.now.bind(performance)
  *
  * @internal
  */
-export const busyMillis = (): number => performance.eventLoopUtilization().active
+export const busyMillis = (): number => utilization().active
+
+const utilization = performance.eventLoopUtilization.bind(performance)
 
 /**
  * Waits in real time until `subscribe` calls back, or for so many milliseconds; tells whether it was called.
