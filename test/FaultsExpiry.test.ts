@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Effect, Layer, Option, Utils } from "effect"
 import { Storage } from "effect-kv"
-import { bareClient, describeOn, engines, postgres } from "./engines.js"
+import { describeOn, engines, memory, sqliteFile } from "./engines.js"
 import { child, open, tempFile } from "./support.js"
 
 /** Other fibers run. */
@@ -21,7 +21,7 @@ const later = 4e12
 
 for (const engine of engines) {
   describeOn(engine, "a fresh value that is set while the expired one is removed", () => {
-    const rounds = engine === postgres || engine === bareClient ? 2000 : 10_000
+    const rounds = engine === sqliteFile || engine === memory ? 10_000 : 2000
     it.scopedLive(
       "is never lost, in one process",
       () =>

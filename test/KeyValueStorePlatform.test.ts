@@ -3,11 +3,11 @@ import { KeyValueStore as Platform } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { KeyValueStore, StorageError } from "effect-kv"
-import { engines } from "./engines.js"
+import { kinds } from "./engines.js"
 import { failingWith } from "./failing.js"
 import { everyMethod, suite } from "./suites/platform.js"
 
-for (const engine of engines) suite(engine)
+for (const engine of kinds) suite(engine)
 
 const reasons: ReadonlyArray<
   readonly [StorageError.StorageErrorReason, PlatformError.SystemErrorReason | "BadArgument"]

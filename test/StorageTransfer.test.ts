@@ -2,11 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Context, Effect, Layer, Stream } from "effect"
 import { Storage, type StorageError } from "effect-kv"
-import { engines } from "./engines.js"
+import { kinds } from "./engines.js"
 import { suite } from "./suites/storageTransfer.js"
 import { open, tempFile } from "./support.js"
 
-for (const engine of engines) suite(engine)
+for (const engine of kinds) suite(engine)
 
 const inMemory = Effect.map(Layer.build(Storage.layerMemory), Context.get(Storage.Storage))
 

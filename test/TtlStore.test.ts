@@ -1,8 +1,6 @@
-import { engines } from "./engines.js"
+import { engines, kinds } from "./engines.js"
 import * as keyValueStore from "./suites/keyValueStore.js"
 import { suite } from "./suites/ttlStore.js"
 
-for (const engine of engines) {
-  keyValueStore.suite(engine, keyValueStore.ttlStore)
-  suite(engine)
-}
+for (const engine of kinds) keyValueStore.suite(engine, keyValueStore.ttlStore)
+for (const engine of engines) suite(engine)

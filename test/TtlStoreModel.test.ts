@@ -1,4 +1,4 @@
-import { engines } from "./engines.js"
+import { kinds } from "./engines.js"
 import { suite } from "./suites/ttlStoreModel.js"
 
-for (const engine of engines) suite(engine)
+for (const engine of kinds) suite(engine)

@@ -3,12 +3,12 @@ import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Effect, Layer, Option } from "effect"
 import { Sqlite, Storage, StorageError, TtlStore } from "effect-kv"
-import { engines } from "./engines.js"
+import { kinds } from "./engines.js"
 import { failingWith, seenThrough } from "./failing.js"
 import { suite } from "./suites/persistence.js"
 import { tempFile } from "./support.js"
 
-for (const engine of engines) suite(engine)
+for (const engine of kinds) suite(engine)
 
 const storeOf = (storeId: string) => Effect.flatMap(Persistence.BackingPersistence, (backing) => backing.make(storeId))
 

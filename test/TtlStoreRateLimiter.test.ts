@@ -3,11 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Deferred, Duration, Effect, Fiber, Layer, TestClock } from "effect"
 import { Storage, StorageError, TtlStore } from "effect-kv"
-import { engines, memory, sqliteMemory } from "./engines.js"
+import { kinds, memory, sqliteMemory } from "./engines.js"
 import { failingWith } from "./failing.js"
 import { suite } from "./suites/rateLimiter.js"
 
-for (const engine of engines) suite(engine)
+for (const engine of kinds) suite(engine)
 
 const refillRate = Duration.millis(100)
 

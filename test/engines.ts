@@ -82,3 +82,6 @@ export const postgres: Engine = {
 }
 
 export const engines: ReadonlyArray<Engine> = [sqliteFile, sqliteMemory, bareClient, memory, postgres]
+
+/** One of each kind: for what stands on a `Storage`, when the suites of that have been run on all. */
+export const kinds: ReadonlyArray<Engine> = [sqliteFile, memory, postgres]

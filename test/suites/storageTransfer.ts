@@ -18,7 +18,7 @@ import {
   TestContext
 } from "effect"
 import { Storage, StorageError } from "effect-kv"
-import { describeOn, type Engine, engines, memory } from "../engines.js"
+import { describeOn, type Engine, kinds, memory } from "../engines.js"
 
 type Service = Storage.Storage["Type"]
 
@@ -697,7 +697,7 @@ export const suite = (engine: Engine) =>
         { numRuns: engine === memory ? 60 : 10 }
       ), 60_000)
 
-    for (const other of engines) {
+    for (const other of kinds) {
       it.scoped.skipIf(other.unavailable !== undefined)(`to ${other.name} and back, the text is the same`, () =>
         Effect.gen(function*() {
           const here = yield* build(engine)

@@ -67,10 +67,10 @@ export class Lender {
   private borrow<E>(wait: Wait<E>): Effect.Effect<Exit.Exit<Loan, SqlError>, E> {
     return Effect.flatMap(Scope.make(), (scope) =>
       this.isPool ? this.borrowFromPool(scope, wait) : Effect.exit(
-        Effect.mapBoth(
+        Effect.map(
           // It is the client's wait: without a time-out.
           Effect.onError(wait.restore(Scope.extend(this.reserve, scope)), () => Scope.close(scope, Exit.void)),
-          { onFailure: (error) => error, onSuccess: (connection): Loan => ({ connection, scope, since: realMillis() }) }
+          (connection): Loan => ({ connection, scope, since: realMillis() })
         )
       ))
   }
