@@ -73,7 +73,7 @@ export const postgres: Engine = {
   layer: Layer.unwrapScoped(
     Effect.map(
       Effect.orDie(freshSchema),
-      (schema) => Layer.provide(Storage.layer(options), Layer.orDie(PgClient.layer(schema)))
+      (schema) => Layer.provide(Storage.layer(options), Layer.orDie(PgClient.layer({ ...schema, maxConnections: 5 })))
     )
   ),
   name: "PostgreSQL",

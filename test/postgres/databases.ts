@@ -2,16 +2,26 @@
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Effect, Redacted } from "effect"
-import type { Scope } from "effect"
+import { Effect, Redacted, Scope } from "effect"
 import { randomUUID } from "node:crypto"
 
-/** By a connection that lasts no longer than the statements. */
+/** One client a server, for as long as the process lives: a connection of its own for each test would cost more than that. */
+const clients = new Map<string, PgClient.PgClient>()
+
+const clientOf = (url: string) =>
+  Effect.suspend(() => {
+    const known = clients.get(url)
+    return known !== undefined ? Effect.succeed(known) : Scope.make().pipe(
+      Effect.flatMap((forever) => Scope.extend(PgClient.make({ maxConnections: 1, url: Redacted.make(url) }), forever)),
+      Effect.provide(Reactivity.layer),
+      Effect.tap((client) => Effect.sync(() => clients.set(url, client)))
+    )
+  })
+
 const run = (url: string, ...statements: ReadonlyArray<string>) =>
-  PgClient.make({ maxConnections: 1, url: Redacted.make(url) }).pipe(
-    Effect.flatMap((sql) => Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true })),
-    Effect.scoped,
-    Effect.provide(Reactivity.layer)
+  Effect.flatMap(
+    clientOf(url),
+    (sql) => Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true })
   )
 
 /** What a test leaves locked fails it, rather than to keep it waiting for ever. */

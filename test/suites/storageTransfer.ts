@@ -442,15 +442,15 @@ export const suite = (engine: Engine) =>
         Effect.gen(function*() {
           yield* Effect.flatMap(storage.keyspace("s"), (keyspace) => keyspace.set("old", "v"))
           const before = yield* textOf(storage)
-          const entries = Array.from({ length: 1500 }, (_, i) => `{"key":"k${i}","value":"v"}`)
+          const entries = Array.from({ length: 1100 }, (_, i) => `{"key":"k${i}","value":"v"}`)
           for (const existing of ["replace", "keep"] as const) {
             const cut = [header, "{\"keyspace\":\"new\",\"keys\":\"text\"}", ...entries].join("\n")
             const error = yield* Effect.flip(storage.transaction(importing(storage, [cut], { existing })))
-            assert(error._tag === "ImportError" && error.imported === 1500)
+            assert(error._tag === "ImportError" && error.imported === 1100)
             assert.strictEqual(yield* textOf(storage), before)
           }
           yield* storage.transaction(importing(storage, [fileOf(...entries)], { existing: "keep" }))
-          assert.strictEqual((yield* (yield* storage.keyspace("s")).stat()).entries, 1501)
+          assert.strictEqual((yield* (yield* storage.keyspace("s")).stat()).entries, 1101)
         }))
 
       test("fails as its text does, and as its Storage does", (storage) =>
