@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Context, Effect, Layer, Stream } from "effect"
-import { Storage, type StorageError } from "effect-kv"
+import { Storage } from "effect-kv"
 import { kinds } from "./engines.js"
+import { seenThrough } from "./failing.js"
 import { suite } from "./suites/storageTransfer.js"
 import { open, tempFile } from "./support.js"
 
@@ -21,22 +22,7 @@ const importing = (storage: Storage.Storage["Type"], text: Stream.Stream<string 
 
 /** A Storage in memory whose keyspaces with text keys are changed. */
 const changed = (change: (keyspace: Storage.Keyspace) => Storage.Keyspace) =>
-  Effect.map(inMemory, (storage): Storage.Storage["Type"] => {
-    function keyspace(
-      name: string,
-      options?: { readonly keys?: "text" | undefined }
-    ): Effect.Effect<Storage.Keyspace, StorageError.StorageError>
-    function keyspace(
-      name: string,
-      options: { readonly keys: "bytes" }
-    ): Effect.Effect<Storage.Keyspace<Uint8Array>, StorageError.StorageError>
-    function keyspace(name: string, options?: { readonly keys?: "text" | "bytes" | undefined }) {
-      return options?.keys === "bytes"
-        ? storage.keyspace(name, { keys: "bytes" })
-        : Effect.map(storage.keyspace(name), change)
-    }
-    return { ...storage, keyspace }
-  })
+  Effect.map(Layer.build(seenThrough(change)), Context.get(Storage.Storage))
 
 describe("moving data out of a SQLite file", () => {
   const filled = Effect.gen(function*() {

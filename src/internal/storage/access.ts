@@ -204,12 +204,11 @@ export class Access<C, X> {
     if (this.engine.single) return this.run(body, done, call)
     return this.here(call, (at) => {
       const self = this.use(at, body, (value) => Effect.succeed(done(value)), call)
-      return at.level !== undefined ?
-        self :
-        Effect.flatMap(
-          Effect.forkDaemon(self),
-          (fiber) => Effect.onInterrupt(at.restore(Fiber.join(fiber)), () => Fiber.interruptFork(fiber))
-        )
+      if (at.level !== undefined) return self
+      return Effect.flatMap(
+        Effect.forkDaemon(self),
+        (fiber) => Effect.onInterrupt(at.restore(Fiber.join(fiber)), () => Fiber.interruptFork(fiber))
+      )
     })
   }
 
@@ -232,7 +231,7 @@ export class Access<C, X> {
     return this.here(call, (at) => {
       if (this.isQueued(at)) return this.queued(at, body, done, call)
       return at.level?.foreign === true && !this.engine.single
-        ? Effect.mapBoth(this.atomically(at, body, call), { onFailure: call.fail, onSuccess: done })
+        ? this.whole(at, body, done, call)
         : this.use(at, body, (value) => Effect.succeed(done(value)), call)
     })
   }
@@ -251,15 +250,12 @@ export class Access<C, X> {
     return this.here(call, (at) =>
       this.isQueued(at)
         ? this.queued(at, body, done, call)
-        : Effect.mapBoth(this.atomically(at, body, call, isKept), { onFailure: call.fail, onSuccess: done }))
+        : this.whole(at, body, done, call, isKept))
   }
 
   /** Several statements, all or none: in a transaction of their own or under a savepoint. */
   atomic<A, B, E>(body: Body<C, X, B>, done: (value: B) => A, call: Call<E>): Effect.Effect<A, E> {
-    return this.here(
-      call,
-      (at) => Effect.mapBoth(this.atomically(at, body, call), { onFailure: call.fail, onSuccess: done })
-    )
+    return this.here(call, (at) => this.whole(at, body, done, call))
   }
 
   /** Runs `self` in a transaction, or under a savepoint in the one the fiber is in. */
@@ -683,6 +679,16 @@ export class Access<C, X> {
             ? Effect.void
             : Effect.flatMap(this.engine.isOpen(connection), (open) => open ? Effect.void : Effect.asVoid(exit)))
       }), { discard: true })
+  }
+
+  private whole<A, B, E>(
+    at: Here<C>,
+    body: Body<C, X, B>,
+    done: (value: B) => A,
+    call: Call<E>,
+    isKept?: (value: B) => boolean
+  ): Effect.Effect<A, E> {
+    return Effect.mapBoth(this.atomically(at, body, call, isKept), { onFailure: call.fail, onSuccess: done })
   }
 
   private atomically<B>(
