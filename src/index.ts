@@ -13,6 +13,13 @@ export * as Codec from "./Codec.js"
 export * as KeyValueStore from "./KeyValueStore.js"
 
 /**
+ * Memoised functions.
+ *
+ * @since 0.1.0
+ */
+export * as Memoize from "./Memoize.js"
+
+/**
  * An embedded SQLite database as a layer.
  *
  * @since 0.1.0

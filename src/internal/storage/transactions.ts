@@ -8,7 +8,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { ParentSpan } from "effect/Tracer"
 
-const prefix = "effect-kv/internal/Transaction/"
+const internal = "effect-kv/internal/"
+const prefix = `${internal}Transaction/`
 
 let tags = 0
 
@@ -35,12 +36,16 @@ const without = <R>(context: Context.Context<R>, isOut: (key: string) => boolean
   Context.unsafeMake(new Map(Array.from(context.unsafeMap).filter(([key]) => !isOut(key))))
 
 /**
- * What is taken when a store is built, to be used ever after: not the transaction and the span in which that was.
+ * What is taken when a store is built, to be used ever after: not the transaction, the span and the like in which that
+ * was.
  *
  * @internal
  */
 export const lastingContext = <R>(): Effect.Effect<Context.Context<R>, never, R> =>
-  Effect.map(Effect.context<R>(), (context) => without(context, (key) => isTransaction(key) || key === ParentSpan.key))
+  Effect.map(
+    Effect.context<R>(),
+    (context) => without(context, (key) => isTransaction(key) || key === ParentSpan.key || key.startsWith(internal))
+  )
 
 /**
  * Has a background fiber belong to no transaction: it outlives the one in which it may have been started.

@@ -45,22 +45,26 @@ export class Flights<A> {
   /**
    * Joins the flight of a key, or starts it in a fiber of its own, which ends when nobody waits for it any more. In a
    * transaction everybody flies alone: a flight would wait for the connection that the one who waits for it holds.
-   * Fails by `onCycle` if it would wait for itself.
+   * Whoever would wait for itself has `onCycle` instead.
    */
-  join<E, R, E2>(key: string, self: Effect.Effect<A, E, R>, onCycle: () => E2): Effect.Effect<A, E | E2, R> {
+  join<E, R, E2>(
+    key: string,
+    self: Effect.Effect<A, E, R>,
+    onCycle: Effect.Effect<A, E2, R>
+  ): Effect.Effect<A, E | E2, R> {
     return Effect.contextWithEffect((context: Context.Context<R>): Effect.Effect<A, E | E2, R> => {
       const from: Waiting | undefined = context.unsafeMap.get(Current.key)
       const started: Waiting = { awaited: [], flights: this, key, within: from }
       if (inTransaction(context)) {
         for (let at = from; at !== undefined; at = at.within) {
-          if (at.flights === this && at.key === key) return Effect.fail(onCycle())
+          if (at.flights === this && at.key === key) return onCycle
         }
         return Effect.provideService(self, Current, started)
       }
       return Effect.uninterruptibleMask((restore) =>
         Effect.suspend((): Effect.Effect<A, E | E2, R> => {
           const known = this.flying.get(key)
-          if (known !== undefined && from !== undefined && waitsFor(known, from)) return Effect.fail(onCycle())
+          if (known !== undefined && from !== undefined && waitsFor(known, from)) return restore(onCycle)
           const flight: Flight<A> = known ??
             { ...started, fiber: undefined, outcome: Deferred.unsafeMake(FiberId.none), passengers: 0 }
           // In the same step as the look-up: nobody may come in between.
@@ -78,6 +82,17 @@ export class Flights<A> {
         })
       )
     })
+  }
+
+  /** The flight of a key, which is another one each time. */
+  flightOf(key: string): unknown {
+    return this.flying.get(key)
+  }
+
+  /** Those who come from now on start anew; those who wait have the outcome. Of one key, or of all. */
+  supersede(key: string | undefined): void {
+    if (key === undefined) this.flying.clear()
+    else this.flying.delete(key)
   }
 
   private start<E, R>(key: string, flight: Flight<A>, self: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> {

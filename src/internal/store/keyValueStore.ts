@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -15,6 +16,7 @@ import { CounterError, KeyNotFound, type StorageError } from "../../StorageError
 import type { Expiry, TtlStore } from "../../TtlStore.js"
 import { andThen, forEach } from "../done.js"
 import { withNow } from "../storage/compat.js"
+import { provided } from "./codecs.js"
 import { keeping, never, parseExpiry } from "./expiry.js"
 import {
   type ExpiryOf,
@@ -277,7 +279,7 @@ const plain = (parts: Parts<string, Storage.Value>): Plain => {
   }
   return {
     ...makeStore(parts),
-    forSchema: (schema) => makeStore({ ...parts, codec: Codec.json(schema) }),
+    forSchema: (schema) => makeStore({ ...parts, codec: provided(Codec.json(schema), Context.empty()) }),
     prefix
   }
 }

@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,6 +18,7 @@ import type { Condition, Options, Plain, Ttl as AnyTtl, TtlStore } from "../../T
 import { withNow } from "../storage/compat.js"
 import { parseDuration, shown } from "../storage/duration.js"
 import { sweep } from "../storage/sweep.js"
+import { provided } from "./codecs.js"
 import { after, at, never, parseExpiry, parseTime, type Rule } from "./expiry.js"
 import { Flights } from "./flights.js"
 import { makeCommon } from "./keyValueStore.js"
@@ -125,7 +127,7 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
           const { landed } = flights
           // A flight that landed between the miss and the start of this one may have brought it.
           const fly = Effect.suspend(() => flights.landed === landed ? compute : orElse(compute))
-          return orElse(flights.join(key, fly, () => waitsForItself(name, key)))
+          return orElse(flights.join(key, fly, waitsForItself(name, key)))
         }))
     },
     persist: (key) => withKey(key, (key) => reschedule(key, () => Infinity)),
@@ -152,14 +154,18 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
 }
 
 const waitsForItself = (keyspace: string, key: string) =>
-  new StorageError({
-    detail: "its effect asks, perhaps through other keys, for the same key, and would wait for itself; " +
-      "compute without asking for it",
-    key,
-    keyspace,
-    method: "getOrSet",
-    reason: "Busy"
-  })
+  Effect.suspend(() =>
+    Effect.fail(
+      new StorageError({
+        detail: "its effect asks, perhaps through other keys, for the same key, and would wait for itself; " +
+          "compute without asking for it",
+        key,
+        keyspace,
+        method: "getOrSet",
+        reason: "Busy"
+      })
+    )
+  )
 
 /** @internal */
 export const Ttl = Data.taggedEnum<AnyTtl>()
@@ -205,7 +211,7 @@ const plain = (parts: TtlParts<string, Storage.Value>): Plain => {
   return {
     ...makeStore(parts),
     forSchema: <A, I>(schema: Schema.Schema<A, I>) =>
-      makeStore({ ...parts, codec: Codec.json(schema), flights: new Flights<A>() }),
+      makeStore({ ...parts, codec: provided(Codec.json(schema), Context.empty()), flights: new Flights<A>() }),
     prefix
   }
 }

@@ -17,9 +17,10 @@ import type { Failure, Options, Range, Renamed } from "../../KeyValueStore.js"
 import * as Storage from "../../Storage.js"
 import { InvalidKey, StorageError } from "../../StorageError.js"
 import type { Expiry } from "../../TtlStore.js"
-import { andThen, forEach, isDone, missed, providing } from "../done.js"
+import { andThen, forEach, isDone, missed } from "../done.js"
 import { withNow } from "../storage/compat.js"
 import { lastingContext } from "../storage/transactions.js"
+import { provided, safely } from "./codecs.js"
 import { never, parseExpiry, type Rule } from "./expiry.js"
 import { type KeyCodec, schemaKeys, textKeys } from "./keys.js"
 
@@ -97,15 +98,6 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
   const { codec, keys, keyspace, lifetime, missOnFailure, prefix, storage } = parts
   const { name } = keyspace
 
-  // A schema or codec that throws is one that fails.
-  const thrown = (operation: "encode" | "decode", key: string, cause: unknown) =>
-    new Codec.CodecError({ cause, detail: `the codec threw ${String(cause)}`, key, keyspace: name, operation })
-  const safely = <B>(
-    operation: "encode" | "decode",
-    key: string,
-    self: Effect.Effect<B, Codec.CodecError>
-  ): Effect.Effect<B, Codec.CodecError> =>
-    isDone(self) ? self : Effect.catchAllDefect(self, (cause) => Effect.fail(thrown(operation, key, cause)))
   const badKey = (key: K, cause: unknown) =>
     Effect.fail(new InvalidKey({ issue: `the schema for keys threw ${String(cause)}`, key, keyspace: name }))
 
@@ -129,13 +121,8 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
   }
   const storedKeys = (keys: Iterable<K>): Effect.Effect<Array<string>, InvalidKey> =>
     forEach(keys, (key) => withKey(key, Exit.succeed))
-  const encode = (key: string, value: A): Effect.Effect<Storage.Value, Codec.CodecError> => {
-    try {
-      return safely("encode", key, codec.encode(value, { key, keyspace: name }))
-    } catch (cause) {
-      return Exit.fail(thrown("encode", key, cause))
-    }
-  }
+  const encode = (key: string, value: A): Effect.Effect<Storage.Value, Codec.CodecError> =>
+    codec.encode(value, { key, keyspace: name })
   const orMiss = <B>(self: Effect.Effect<B, Codec.CodecError>): Effect.Effect<B | typeof missed, Codec.CodecError> =>
     !missOnFailure
       ? self
@@ -144,13 +131,8 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
       : Exit.isFailure(self) && Cause.isFailType(self.cause)
       ? Exit.succeed(missed)
       : self
-  const decode = ({ key, value }: Storage.Entry): Effect.Effect<A | typeof missed, Codec.CodecError> => {
-    try {
-      return orMiss(safely("decode", key, codec.decode(value, { key, keyspace: name })))
-    } catch (cause) {
-      return orMiss(Exit.fail(thrown("decode", key, cause)))
-    }
-  }
+  const decode = ({ key, value }: Storage.Entry): Effect.Effect<A | typeof missed, Codec.CodecError> =>
+    orMiss(codec.decode(value, { key, keyspace: name }))
   const toOption = (value: A | typeof missed): Option.Option<A> => value === missed ? Option.none() : Option.some(value)
   const decodeOption = (entry: Option.Option<Storage.Entry>): Effect.Effect<Option.Option<A>, Codec.CodecError> => {
     if (Option.isNone(entry)) return Exit.succeed(Option.none())
@@ -158,13 +140,8 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     return isDone(value) && Exit.isSuccess(value) ? Exit.succeed(toOption(value.value)) : Effect.map(value, toOption)
   }
   const withoutPrefix = (key: string): string => prefix === "" ? key : key.slice(prefix.length)
-  const decodeKey = (key: string): Effect.Effect<K | typeof missed, Codec.CodecError> => {
-    try {
-      return orMiss(safely("decode", key, keys.decode(withoutPrefix(key), key)))
-    } catch (cause) {
-      return orMiss(Exit.fail(thrown("decode", key, cause)))
-    }
-  }
+  const decodeKey = (key: string): Effect.Effect<K | typeof missed, Codec.CodecError> =>
+    orMiss(safely("decode", { key, keyspace: name }, () => keys.decode(withoutPrefix(key), key)))
   const pair = (key: K | typeof missed, value: A | typeof missed): readonly [K, A] | typeof missed =>
     key === missed || value === missed ? missed : [key, value]
   const decodeEntry = (entry: Storage.Entry): Effect.Effect<readonly [K, A] | typeof missed, Codec.CodecError> => {
@@ -355,17 +332,6 @@ export const makeView = <K, A>(parts: Parts<K, A>) => {
     withKey,
     withRange
   }
-}
-
-/** Gives a codec what its schema needs, once. */
-const provided = <A, R>(codec: Codec.Codec<A, R>, context: Context.Context<R>): Codec.Codec<A> => {
-  const provide = providing(context)
-  return Codec.make({
-    bindsToKey: codec.bindsToKey,
-    decode: (stored, at) => provide(codec.decode(stored, at)),
-    encode: (value, at) => provide(codec.encode(value, at)),
-    equivalence: codec.equivalence
-  })
 }
 
 /**

@@ -1,0 +1,231 @@
+/**
+ * How much is kept of a memoised function, and what goes when that is too much. Beside the answers there is a keyspace
+ * that has them in the order in which they were stored, or used: `t` and a time, then the key. `k` and the key tells the
+ * time and the size. These rows follow the answers and may be wrong for a moment, or for ever after a crash: they are
+ * compared when something is to go, and what has none is added then.
+ *
+ * @internal
+ */
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Entry, Keyspace, Storage, Value } from "../../Storage.js"
+import type { StorageError } from "../../StorageError.js"
+import { realMillis, sleepingIdly, withNow } from "../storage/compat.js"
+import { outsideTransactions } from "../storage/transactions.js"
+import { soundly } from "./soundly.js"
+
+/** @internal */
+export interface Settings {
+  readonly maxEntries: number
+  readonly maxBytes: number
+  /** Whether being used counts as being stored. */
+  readonly countsUse: boolean
+}
+
+/**
+ * How long a count is trusted, in milliseconds, and how many times as long as it took to count: what other processes
+ * store meanwhile, and what expires, goes unnoticed.
+ */
+const leastTrust = 1000
+const trustFactor = 100
+/** How many uses are remembered until they are written. */
+const mostUses = 10_000
+const usesEvery = Duration.seconds(1)
+/** How many are looked at in one go. */
+const slice = 256
+
+/** @internal */
+export interface Bounds {
+  /** Whether an answer of that size is kept at all. */
+  readonly admits: (bytes: number) => boolean
+  /** Counts an answer that was stored, in place of one of so many bytes, or of none. */
+  readonly counted: (bytes: number, replaced: number | undefined) => void
+  /** Takes what was stored into the order, and makes room if there is too much; tells how many answers went. */
+  readonly settled: (
+    stored: ReadonlyArray<{ readonly key: string; readonly bytes: number; readonly expiresAt: number | undefined }>
+  ) => Effect.Effect<number, StorageError>
+  /** An answer was used. Costs nothing until it is written. */
+  readonly used: (key: string, now: number) => void
+  readonly cleared: Effect.Effect<void, StorageError>
+}
+
+let ticks = 0
+
+/** Times that are not equal, and are in the order of their text. */
+const timeOf = (now: number): string => {
+  ticks = (ticks + 1) % 1_000_000
+  return `${String(Math.max(0, Math.floor(now))).padStart(15, "0")}${String(ticks).padStart(6, "0")}`
+}
+const timeLength = 21
+
+const byKey = (key: string): string => `k${key}`
+const byTime = (time: string, key: string): string => `t${time}${key}`
+
+interface Row {
+  readonly bytes: number
+  readonly time: string
+}
+
+/** @internal */
+export const sizeOf = (key: string, value: Value): number => Buffer.byteLength(key) + Buffer.byteLength(value)
+
+const parse = (entry: Option.Option<Entry> | undefined): Row | undefined => {
+  if (entry === undefined || Option.isNone(entry)) return undefined
+  const [time = "", bytes = ""] = String(entry.value.value).split(" ")
+  return { bytes: Number(bytes), time }
+}
+
+/** @internal */
+export const open = (
+  storage: Storage["Type"],
+  keyspace: Keyspace,
+  { countsUse, maxBytes, maxEntries }: Settings
+): Effect.Effect<Bounds, StorageError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const order = yield* storage.keyspace(`memo:order ${keyspace.name}`)
+    const turn = yield* Effect.makeSemaphore(1)
+    const uses = new Map<string, number>()
+    /** What there is, as far as it is known: as it was counted, and what this process has done since. */
+    let entries = 0
+    let bytes = 0
+    let countedAt = -Infinity
+    let trust = 0
+
+    const count = (now: number): Effect.Effect<void, StorageError> =>
+      Effect.suspend(() => {
+        const start = realMillis()
+        return Effect.flatMap(soundly(keyspace.stat()), (stat) => {
+          entries = stat.entries
+          bytes = stat.bytes
+          countedAt = now
+          trust = Math.max(leastTrust, trustFactor * (realMillis() - start))
+          return isTooMuch() ? adoptMissing : Effect.void
+        })
+      })
+    const isTooMuch = (): boolean => entries > maxEntries || bytes > maxBytes
+
+    const rowsOf = (keys: ReadonlyArray<string>) => soundly(order.getMany(keys.map(byKey)))
+
+    /** Gives them a new place in the order. */
+    const place = (
+      placed: ReadonlyArray<Row & { readonly key: string; readonly expiresAt: number | undefined }>
+    ): Effect.Effect<void, StorageError> =>
+      Effect.flatMap(rowsOf(placed.map(({ key }) => key)), (before) =>
+        soundly(Effect.zipRight(
+          order.setMany(placed.flatMap(({ bytes, expiresAt, key, time }) => [
+            { expiresAt, key: byKey(key), value: `${time} ${bytes}` },
+            { expiresAt, key: byTime(time, key), value: "" }
+          ])),
+          order.removeMany(placed.flatMap(({ key }, i) => {
+            const row = parse(before[i])
+            return row === undefined ? [] : [byTime(row.time, key)]
+          }))
+        )))
+
+    const writeUses: Effect.Effect<void, StorageError> = Effect.suspend(() => {
+      const batch = [...uses]
+      uses.clear()
+      return batch.length === 0
+        ? Effect.void
+        : Effect.flatMap(rowsOf(batch.map(([key]) => key)), (rows) =>
+          place(batch.flatMap(([key, now], i) => {
+            const row = parse(rows[i])
+            const expiresAt = Option.getOrUndefined(rows[i] ?? Option.none())?.expiresAt
+            return row === undefined ? [] : [{ bytes: row.bytes, expiresAt, key, time: timeOf(now) }]
+          })))
+    })
+
+    /** Puts what is not in the order, of an older version or a process that was killed, before all others. */
+    const adopt = keyspace.entries().pipe(
+      Stream.map((entry) => ({
+        bytes: sizeOf(entry.key, entry.value),
+        expiresAt: entry.expiresAt,
+        key: entry.key,
+        time: timeOf(0)
+      })),
+      Stream.grouped(slice),
+      Stream.runForEach((chunk) => {
+        const found = Chunk.toReadonlyArray(chunk)
+        return Effect.flatMap(
+          rowsOf(found.map(({ key }) => key)),
+          (rows) => place(found.filter((_, i) => parse(rows[i]) === undefined))
+        )
+      })
+    )
+    const adoptMissing = Effect.flatMap(
+      soundly(order.stat({ prefix: "k" })),
+      (placed) => placed.entries < entries ? soundly(adopt) : Effect.void
+    )
+
+    /** Removes the first ones of the order until there is not too much; tells how many went. */
+    const makeRoom: Effect.Effect<number, StorageError> = Effect.suspend(() => {
+      if (!isTooMuch()) return Effect.succeed(0)
+      const most = bytes > maxBytes ? 1 : Math.min(slice, entries - maxEntries)
+      return Effect.flatMap(soundly(order.take({ prefix: "t" }, most)), (first) => {
+        if (first.length === 0) return Effect.succeed(0)
+        const due = first.map(({ key }) => ({ key: key.slice(1 + timeLength), time: key.slice(1, 1 + timeLength) }))
+        return Effect.flatMap(rowsOf(due.map(({ key }) => key)), (rows) => {
+          const gone = due.flatMap(({ key, time }, i) => {
+            const row = parse(rows[i])
+            return row?.time === time ? [{ bytes: row.bytes, key }] : []
+          })
+          const keys = gone.map(({ key }) => key)
+          return soundly(keyspace.removeMany(keys)).pipe(
+            Effect.zipLeft(soundly(order.removeMany(keys.map(byKey)))),
+            Effect.flatMap((removed) => {
+              // As many as were placed: what had expired was counted, too.
+              entries -= gone.length
+              for (const row of gone) bytes -= row.bytes
+              return Effect.map(makeRoom, (more) => removed + more)
+            })
+          )
+        })
+      })
+    })
+
+    if (countsUse) {
+      yield* Effect.addFinalizer(() => Effect.ignore(writeUses))
+      yield* Effect.forkScoped(outsideTransactions(sleepingIdly(
+        Effect.repeat(Effect.ignore(Effect.delay(turn.withPermits(1)(writeUses), usesEvery)), Schedule.forever)
+      )))
+    }
+
+    return {
+      admits: (size) => size <= maxBytes,
+      cleared: Effect.suspend(() => {
+        entries = 0
+        bytes = 0
+        uses.clear()
+        return Effect.asVoid(soundly(order.clear()))
+      }),
+      counted: (size, replaced) => {
+        entries += replaced === undefined ? 1 : 0
+        bytes += size - (replaced ?? 0)
+      },
+      settled: (stored) =>
+        withNow((now) =>
+          turn.withPermits(1)(Effect.suspend(() => {
+            const isCountDue = now - countedAt >= trust || now < countedAt
+            // What was used before comes before what was stored now.
+            return (isTooMuch() ? writeUses : Effect.void).pipe(
+              Effect.zipRight(
+                Effect.suspend(() => place(stored.map((row) => ({ ...row, time: timeOf(now) }))))
+              ),
+              Effect.zipRight(isCountDue ? count(now) : Effect.void),
+              Effect.zipRight(makeRoom)
+            )
+          }))
+        ),
+      used: (key, now) => {
+        if (!countsUse || (uses.size >= mostUses && !uses.has(key))) return
+        // In the order of their last use.
+        uses.delete(key)
+        uses.set(key, now)
+      }
+    }
+  })

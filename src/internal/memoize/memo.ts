@@ -1,0 +1,236 @@
+/**
+ * A memoised function: one call at a time, of which those for the same share one.
+ *
+ * @internal
+ */
+import type * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type { Memo, Trouble } from "../../Memoize.js"
+import * as Storage from "../../Storage.js"
+import { isDone, providing } from "../done.js"
+import { clockOf, isTraced } from "../storage/compat.js"
+import { lastingContext } from "../storage/transactions.js"
+import { Flights } from "../store/flights.js"
+import { type Call, type CoreOptions, type Known, makeCore, nothing } from "./core.js"
+import { makeFlow } from "./flow.js"
+import * as key from "./key.js"
+import * as lease from "./lease.js"
+import { type Situation, situationOf } from "./situation.js"
+
+/** @internal */
+export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, RA, E, R, F, IF, RF, RO>(
+  options: CoreOptions<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO> & {
+    readonly onDecodeFailure?: "recompute" | "fail" | undefined
+    readonly onStorageFailure?: "call" | "fail" | undefined
+  },
+  f: (...args: [...Args]) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function*() {
+    type Failure = E | F | Trouble | Cause.TimeoutException
+    const core = yield* makeCore<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO, Trouble>(options, {
+      onMisfit: options.onDecodeFailure === "fail" ? Effect.fail : undefined,
+      onTrouble: options.onStorageFailure === "fail" ? Effect.fail : undefined
+    })
+    const { count, isEnabled, memory, settings, tolerate } = core
+    const storage = yield* Storage.Storage
+    const leases = settings.lease === undefined ? undefined : yield* lease.open(storage, settings.lease)
+    const provide = providing(yield* lastingContext<R>())
+    /** Those who call the function. */
+    const flights = new Flights<A>()
+    /** Those who ask for what somebody else is asking for already. */
+    const reads = new Flights<A>()
+    const asking = new Set<string>()
+
+    const { hardTimeout } = settings
+    const run = (args: Args): Effect.Effect<A, E | Cause.TimeoutException> => {
+      const self = provide(Effect.suspend(() => f(...args)))
+      return hardTimeout === undefined ? self : Effect.timeout(self, hardTimeout)
+    }
+    const flow = makeFlow<Args, A, E | Cause.TimeoutException, F, Trouble>(
+      core,
+      flights,
+      (calls) => Effect.forEach(calls, ({ args }) => Effect.exit(run(args))),
+      yield* Effect.scope
+    )
+
+    const once = (call: Call<Args>, known: Known): Effect.Effect<Exit.Exit<A, Failure>, Trouble> =>
+      Effect.map(flow.compute([{ call, known }]), ([exit]) => exit ?? Exit.die(new Error("effect-kv: no answer")))
+
+    /** A fresh answer that has been stored meanwhile. */
+    const found = (known: Known, call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
+      Effect.clockWith((clock) =>
+        known.entry !== undefined && core.judge(known, clock.unsafeCurrentTimeMillis()) === "fresh"
+          ? Effect.option(core.decode(call, known.entry))
+          : Effect.succeedNone
+      )
+    const lookAgain = (call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
+      Effect.flatMap(Effect.orElseSucceed(core.read(call), () => nothing), (known) => found(known, call))
+
+    const computed = (call: Call<Args>, known: Known): Effect.Effect<A, Failure> =>
+      Effect.flatten(
+        leases === undefined || call.situation === "transaction"
+          ? once(call, known)
+          : leases.within(call.key, lookAgain(call), once(call, known), (error) => tolerate(error, once(call, known)))
+      )
+
+    /** Joins those for whom the function is called. Who read before somebody landed looks again. */
+    const flying = (call: Call<Args>, known: Known, landed: number | undefined): Effect.Effect<A, Failure> =>
+      flights.join(
+        call.key,
+        Effect.suspend(() =>
+          landed === undefined || flights.landed === landed
+            ? computed(call, known)
+            : Effect.flatMap(Effect.orElseSucceed(core.read(call), () => known), (known) =>
+              Effect.flatMap(found(known, call), (exit) => Option.isSome(exit) ? exit.value : computed(call, known)))
+        ),
+        run(call.args)
+      )
+
+    const answer = (call: Call<Args>): Effect.Effect<A, Failure> =>
+      Effect.suspend(() => {
+        const generation = memory?.generation ?? 0
+        const { landed } = flights
+        return Effect.matchEffect(core.read(call), {
+          onFailure: (error) => tolerate(error, flights.join(call.key, run(call.args), run(call.args))),
+          onSuccess: (known) =>
+            flow.decide(call, known, generation, {
+              fly: (call, known) => flow.patiently(call, known, flying(call, known, landed)),
+              refresh: (call, known) => flow.background([call], flying(call, known, undefined))
+            })
+        })
+      })
+
+    const ask = (call: Call<Args>): Effect.Effect<A, Failure> => {
+      if (call.situation === "transaction") return answer(call)
+      if (asking.has(call.key)) {
+        count.collapsed(1)
+        return reads.join(call.key, answer(call), run(call.args))
+      }
+      return Effect.ensuring(
+        Effect.suspend(() => {
+          asking.add(call.key)
+          return answer(call)
+        }),
+        Effect.sync(() => void asking.delete(call.key))
+      )
+    }
+
+    const called = (
+      args: Args,
+      text: string,
+      situation: Situation,
+      fiber: Fiber.RuntimeFiber<unknown, unknown>
+    ): Effect.Effect<A, Failure> => {
+      const traced = isTraced(fiber)
+      if (memory !== undefined && situation === "plain") {
+        const now = clockOf(fiber).unsafeCurrentTimeMillis()
+        const kept = memory.get(text, now)
+        if (kept !== undefined) {
+          count.hits(1)
+          core.bounds?.used(kept.storedAs, now)
+          if (settings.beta === 0) return kept.exit
+          return Effect.flatMap(flow.isEarly(kept, now), (early) => {
+            const call = core.callOf(args, text, situation, traced)
+            return early
+              ? Effect.zipRight(flow.background([call], flying(call, nothing, undefined)), kept.exit)
+              : kept.exit
+          })
+        }
+      }
+      const call = core.callOf(args, text, situation, traced)
+      return traced
+        ? Effect.withSpan(ask(call), `memoize ${core.name}`, {
+          attributes: { "effect_kv.memo": core.name },
+          captureStackTrace: false
+        })
+        : ask(call)
+    }
+
+    const around = (args: Args): Effect.Effect<A, E | Cause.TimeoutException> => {
+      count.bypasses(1)
+      return run(args)
+    }
+
+    const memoised = (
+      args: Args,
+      situation: Situation,
+      fiber: Fiber.RuntimeFiber<unknown, unknown>
+    ): Effect.Effect<A, Failure> => {
+      const text = core.textOf(args)
+      return isDone(text) && Exit.isSuccess(text)
+        ? called(args, text.value, situation, fiber)
+        : Effect.matchEffect(text, {
+          onFailure: (error) => tolerate(error, run(args)),
+          onSuccess: (text) => called(args, text, situation, fiber)
+        })
+    }
+
+    const memo = (...args: Args): Effect.Effect<A, Failure> =>
+      Effect.withFiberRuntime((fiber) => {
+        const situation = situationOf(fiber.currentContext)
+        return situation === "bypassed"
+          ? around(args)
+          : isEnabled === undefined
+          ? memoised(args, situation, fiber)
+          : Effect.flatMap(isEnabled, (on) => on ? memoised(args, situation, fiber) : around(args))
+      })
+
+    const refresh = (...args: Args): Effect.Effect<A, Failure> =>
+      Effect.withFiberRuntime((fiber) => {
+        const situation = situationOf(fiber.currentContext)
+        if (situation === "bypassed") return around(args)
+        return Effect.matchEffect(core.textOf(args), {
+          onFailure: (error) => tolerate(error, run(args)),
+          onSuccess: (text) => {
+            const call = core.callOf(args, text, situation)
+            count.refreshes(1)
+            flights.supersede(call.key)
+            // No stale answer stands in for what was asked for.
+            const anew = Effect.flatMap(
+              Effect.orElseSucceed(core.read(call), () => nothing),
+              ({ mark }) => Effect.flatten(once(call, { ...nothing, mark }))
+            )
+            return flights.join(call.key, anew, run(args))
+          }
+        })
+      })
+
+    const supersede = (key: string | undefined): void => {
+      flights.supersede(key)
+      reads.supersede(key)
+    }
+    return Object.assign(memo, core.controls(supersede), { refresh })
+  })
+
+/** @internal */
+export const fromPromise = <Args extends ReadonlyArray<unknown>, A, E>(
+  f: (...args: [...Args, AbortSignal]) => A | Promise<A>,
+  onRejected: ((error: unknown) => E) | undefined
+) =>
+(...args: [...Args]): Effect.Effect<A, E | Cause.UnknownException> => {
+  const run = async (signal: AbortSignal) => f(...args, signal)
+  return onRejected === undefined ? Effect.tryPromise(run) : Effect.tryPromise({ catch: onRejected, try: run })
+}
+
+/**
+ * A function in place of a memoised one, which is called each time.
+ *
+ * @internal
+ */
+export const makeDouble = <Args extends ReadonlyArray<unknown>, A, E, R>(
+  f: (...args: Args) => Effect.Effect<A, E, R>
+): Effect.Effect<Memo<Args, A, E>, never, R> =>
+  Effect.map(Effect.context<R>(), (context) => {
+    const run = (...args: Args) => Effect.provide(Effect.suspend(() => f(...args)), context)
+    return Object.assign((...args: Args) => run(...args), {
+      invalidate: () => Effect.succeed(false),
+      invalidateAll: Effect.succeed(0),
+      keyOf: (...args: Args) => Effect.sync(() => key.digest(key.print(args))),
+      peek: () => Effect.succeedNone,
+      refresh: run,
+      softInvalidate: () => Effect.succeed(false)
+    })
+  })

@@ -1,0 +1,185 @@
+/**
+ * A memoised `RequestResolver`: many calls at a time.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Request from "effect/Request"
+import * as RequestResolver from "effect/RequestResolver"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type { RequestOptions, Resolver } from "../../Memoize.js"
+import type * as Storage from "../../Storage.js"
+import type { StorageError } from "../../StorageError.js"
+import { lastingContext } from "../storage/transactions.js"
+import { Flights } from "../store/flights.js"
+import { type Call, type Known, makeCore, nothing } from "./core.js"
+import { makeFlow } from "./flow.js"
+import { type Situation, situationOf } from "./situation.js"
+
+/** A call that the resolver has to answer. */
+class Need<Args> {
+  constructor(readonly call: Call<Args>, readonly known: Known) {}
+}
+
+/** @internal */
+export const make = <
+  Req extends Request.Request<unknown, unknown>,
+  IReq,
+  RReq,
+  IA,
+  RA,
+  R,
+  F extends Request.Request.Error<Req>,
+  IF,
+  RF,
+  RO
+>(
+  options: RequestOptions<Req, IReq, RReq, IA, RA, F, IF, RF, RO>,
+  resolver: RequestResolver.RequestResolver<Req, R>
+): Effect.Effect<Resolver<Req>, StorageError, Storage.Storage | Scope.Scope | R | RReq | RA | RF | RO> =>
+  Effect.gen(function*() {
+    type Args = readonly [request: Req]
+    type A = Request.Request.Success<Req>
+    type E = Request.Request.Error<Req>
+    type Answer = Exit.Exit<A, E>
+
+    const core = yield* makeCore<Args, readonly [IReq], RReq, A, IA, RA, F, IF, RF, RO, never>({
+      ...options,
+      args: Schema.Tuple(options.request),
+      hardTimeout: undefined,
+      lease: undefined,
+      name: options.name ?? options.request._tag,
+      success: options.request.success
+    }, {})
+    const { count, isEnabled, memory, tolerate } = core
+    const flights = new Flights<A>()
+    const bare = RequestResolver.provideContext(resolver, yield* lastingContext<R>())
+
+    /** One batch for the resolver. */
+    const run = (requests: ReadonlyArray<Req>): Effect.Effect<Array<Answer>> =>
+      Effect.forEach(requests, (request) => Effect.exit(Effect.request(request, bare)), { batching: true }).pipe(
+        Effect.withRequestCaching(false)
+      )
+    const flow = makeFlow<Args, A, E, F, never>(
+      core,
+      flights,
+      (calls) => run(calls.map(({ args: [request] }) => request)),
+      yield* Effect.scope
+    )
+    const one = (exits: ReadonlyArray<Answer>): Answer => exits[0] ?? unanswered
+
+    /** What each flight has of one batch, which begins when the first of them asks for it. */
+    const batchOf = (needs: ReadonlyArray<Need<Args>>) => {
+      const batches = new Flights<ReadonlyMap<string, Answer>>()
+      const all = Effect.map(
+        flow.compute(needs),
+        (exits) => new Map(needs.map(({ call: { key } }, i) => [key, exits[i] ?? unanswered]))
+      )
+      const keys = new Set(needs.map(({ call: { key } }) => key))
+      return (need: Need<Args>): Effect.Effect<A, E> => {
+        const { args, key } = need.call
+        return flights.join(
+          key,
+          keys.has(key)
+            ? Effect.flatMap(batches.join("", all, all), (exits) => exits.get(key) ?? unanswered)
+            // Somebody had it when the batch was made, and has it no more.
+            : Effect.flatMap(flow.compute([need]), one),
+          Effect.flatMap(run(args), one)
+        )
+      }
+    }
+
+    /** Has the resolver answer, in one batch, what nobody is waiting for yet. */
+    const fly = (needs: ReadonlyArray<Need<Args>>): Effect.Effect<ReadonlyArray<Answer>> =>
+      Effect.suspend(() => {
+        if (needs[0]?.call.situation === "transaction") return flow.compute(needs)
+        const partOf = batchOf(needs.filter(({ call: { key } }) => flights.flightOf(key) === undefined))
+        return Effect.forEach(
+          needs,
+          (need) => Effect.exit(flow.patiently(need.call, need.known, partOf(need))),
+          { concurrency: "unbounded" }
+        )
+      })
+
+    /** The answers of calls that differ, in their order. */
+    const resolve = (calls: ReadonlyArray<Call<Args>>): Effect.Effect<ReadonlyArray<Answer>, StorageError> =>
+      Effect.gen(function*() {
+        const generation = memory?.generation ?? 0
+        const knowns = yield* core.readMany(calls)
+        const stale: Array<Need<Args>> = []
+        const found = yield* Effect.forEach(
+          calls,
+          (call, i) =>
+            Effect.exit(flow.decide(call, knowns[i] ?? nothing, generation, {
+              fly: (call, known) => Effect.succeed(new Need(call, known)),
+              refresh: (call, known) => Effect.sync(() => void stale.push(new Need(call, known)))
+            }))
+        )
+        if (stale.length > 0) yield* flow.background(stale.map(({ call }) => call), Effect.suspend(() => fly(stale)))
+        const needs = found.flatMap((exit) => Exit.isSuccess(exit) && exit.value instanceof Need ? [exit.value] : [])
+        const flown = (yield* fly(needs)).values()
+        return found.map((exit): Answer => {
+          if (Exit.isFailure(exit)) return Exit.failCause(exit.cause)
+          return exit.value instanceof Need ? flown.next().value ?? unanswered : Exit.succeed(exit.value)
+        })
+      })
+
+    const complete = (requests: ReadonlyArray<Req>, answers: ReadonlyArray<Answer>): Effect.Effect<void> =>
+      Effect.forEach(requests, (request, i) =>
+        Exit.matchEffect(answers[i] ?? unanswered, {
+          onFailure: (cause) => Request.failCause(request, cause),
+          onSuccess: (value) => Request.succeed(request, value)
+        }), { discard: true })
+    const around = (requests: ReadonlyArray<Req>): Effect.Effect<void> =>
+      Effect.flatMap(run(requests), (answers) => complete(requests, answers))
+
+    const memoised = (requests: ReadonlyArray<Req>, situation: Situation): Effect.Effect<void> =>
+      Effect.gen(function*() {
+        const calls = new Map<string, { readonly call: Call<Args>; readonly requests: Array<Req> }>()
+        const keyless: Array<Req> = []
+        for (const request of requests) {
+          const text = yield* Effect.either(core.textOf([request]))
+          if (Either.isLeft(text)) {
+            keyless.push(request)
+            yield* tolerate(text.left, Effect.void)
+            continue
+          }
+          const call = core.callOf([request], text.right, situation)
+          const same = calls.get(call.key)
+          if (same === undefined) calls.set(call.key, { call, requests: [request] })
+          else same.requests.push(request)
+        }
+        const all = [...calls.values()]
+        count.collapsed(requests.length - keyless.length - all.length)
+        if (keyless.length > 0) yield* around(keyless)
+        if (all.length === 0) return
+        const answers = yield* Effect.catchAll(
+          resolve(all.map(({ call }) => call)),
+          (error) => tolerate(error, run(all.map(({ call: { args: [request] } }) => request)))
+        )
+        yield* Effect.forEach(
+          all,
+          ({ requests }, i) => complete(requests, requests.map(() => answers[i] ?? unanswered))
+        )
+      })
+
+    const memo = RequestResolver.makeBatched((requests: ReadonlyArray<Req>) =>
+      Effect.withFiberRuntime<void>((fiber) => {
+        const situation = situationOf(fiber.currentContext)
+        const bypassed = Effect.suspend(() => {
+          count.bypasses(requests.length)
+          return around(requests)
+        })
+        if (situation === "bypassed") return bypassed
+        return isEnabled === undefined
+          ? memoised(requests, situation)
+          : Effect.flatMap(isEnabled, (on) => on ? memoised(requests, situation) : bypassed)
+      })
+    )
+    return Object.assign(memo, core.controls((key) => flights.supersede(key)))
+  })
+
+const unanswered = Exit.die(new Error("effect-kv: a batch has left out a request"))
