@@ -15,7 +15,7 @@ import * as Schema from "effect/Schema"
 import * as Codec from "../../Codec.js"
 import type { CommonOptions, Controls, Peeked, Trouble } from "../../Memoize.js"
 import * as Storage from "../../Storage.js"
-import { StorageError } from "../../StorageError.js"
+import { type InvalidKey, StorageError } from "../../StorageError.js"
 import { andThen, fromParser, providing } from "../done.js"
 import { withNow } from "../storage/compat.js"
 import { parseDuration } from "../storage/duration.js"
@@ -213,32 +213,47 @@ export const makeCore = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, I
         operation: "decode"
       })
 
+    const knownOf = (entry: Entry | undefined, validity: tagged.Validity): Known =>
+      entry === undefined ? nothing : {
+        entry: entry.kind === "none" || validity === "hard" ? undefined : entry,
+        isSoft: validity === "soft",
+        mark: entry.mark
+      }
     /** What entries come to, all of which are asked for their tags at once. */
-    const knownOf = (
-      found: ReadonlyArray<Option.Option<Storage.Entry>>
-    ): Effect.Effect<ReadonlyArray<Known>, StorageError> => {
+    const looked = (found: ReadonlyArray<Option.Option<Storage.Entry>>): Effect.Effect<Array<Known>, StorageError> => {
       const entries = found.map((stored) => Option.isSome(stored) ? parse(stored.value.value) : undefined)
-      const known = (entry: Entry | undefined, validity: "valid" | "soft" | "hard"): Known =>
-        entry === undefined ? nothing : {
-          entry: entry.kind === "none" || validity === "hard" ? undefined : entry,
-          isSoft: validity === "soft",
-          mark: entry.mark
-        }
       return entries.every((entry) => entry === undefined || entry.tags.length === 0)
-        ? Exit.succeed(entries.map((entry) => known(entry, "valid")))
+        ? Exit.succeed(entries.map((entry) => knownOf(entry, "valid")))
         : Effect.map(
           versions.check(entries.map((entry) => entry ?? tombstone("", 0))),
-          (validities) => entries.map((entry, i) => known(entry, validities[i] ?? "valid"))
+          (validities) => entries.map((entry, i) => knownOf(entry, validities[i] ?? "valid"))
         )
     }
 
-    const read = (call: Call<Args>): Effect.Effect<Known, StorageError> =>
-      Effect.flatMap(
-        soundly(keyspace.get(call.key)),
-        (found) => andThen(knownOf([found]), ([known = nothing]) => Exit.succeed(known))
-      )
-    const readMany = (calls: ReadonlyArray<Call<Args>>): Effect.Effect<ReadonlyArray<Known>, StorageError> =>
-      Effect.flatMap(soundly(keyspace.getMany(calls.map((call) => call.key))), knownOf)
+    /** What is known of the answer to a call. One effect where there are no tags: calls that hit do little else. */
+    const reading = <B, E, E2>(
+      call: Call<Args>,
+      onFailure: (error: StorageError) => Effect.Effect<B, E>,
+      onSuccess: (known: Known) => Effect.Effect<B, E2>
+    ): Effect.Effect<B, E | E2> => {
+      const failed = (error: StorageError | InvalidKey) =>
+        error._tag === "InvalidKey" ? Effect.die(error) : onFailure(error)
+      return Effect.matchEffect(keyspace.get(call.key), {
+        onFailure: failed,
+        onSuccess: (found) => {
+          const entry = Option.isSome(found) ? parse(found.value.value) : undefined
+          return entry === undefined || entry.tags.length === 0
+            ? onSuccess(knownOf(entry, "valid"))
+            : Effect.matchEffect(versions.check([entry]), {
+              onFailure: failed,
+              onSuccess: ([validity = "valid"]) => onSuccess(knownOf(entry, validity))
+            })
+        }
+      })
+    }
+    const read = (call: Call<Args>): Effect.Effect<Known, StorageError> => reading(call, Effect.fail, Effect.succeed)
+    const readMany = (calls: ReadonlyArray<Call<Args>>): Effect.Effect<Array<Known>, StorageError> =>
+      Effect.flatMap(soundly(keyspace.getMany(calls.map((call) => call.key))), looked)
 
     const isFallback = ({ entry, isSoft }: Known, now: number): boolean =>
       entry !== undefined && (isSoft || entry.mark !== "" || now < entry.freshUntil + settings.staleIfError)
@@ -410,15 +425,23 @@ export const makeCore = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, I
             recovered()
             return withNow((now) => {
               for (const { call, entry, exit } of written) hold(call, entry, exit, now, generation)
+              const forgotten = Effect.forEach(
+                written,
+                ({ call }) => forgetting(storage, keyspaceName, call.text, memory),
+                { discard: true }
+              )
               // In a transaction others may wait for it, and with them whoever has the turn.
-              return bounds === undefined || written.length === 0 || written[0]?.call.situation === "transaction"
-                ? Effect.void
-                : Effect.map(
-                  bounds.settled(
-                    written.map(({ call, expiresAt, size }) => ({ bytes: size, expiresAt, key: call.key }))
-                  ),
-                  count.evictions
-                )
+              return Effect.zipRight(
+                forgotten,
+                bounds === undefined || written.length === 0 || written[0]?.call.situation === "transaction"
+                  ? Effect.void
+                  : Effect.map(
+                    bounds.settled(
+                      written.map(({ call, expiresAt, size }) => ({ bytes: size, expiresAt, key: call.key }))
+                    ),
+                    count.evictions
+                  )
+              )
             })
           })
         }
@@ -443,13 +466,13 @@ export const makeCore = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, I
     /** Changes what is stored, and has what is being computed not be stored; tells whether there was an answer. */
     const invalidating = (
       args: Args,
-      supersede: (key: string) => void,
+      supersede: (call: Call<Args>) => void,
       change: (found: Entry | undefined, expiresAt: number | undefined, mark: string, now: number) => Storage.Change
     ): Effect.Effect<boolean, Trouble> =>
       keyed(args, (call) =>
         Effect.flatMap(word, (mark) =>
           withNow((now) => {
-            supersede(call.key)
+            supersede(call)
             return Effect.zipRight(
               forgetting(storage, keyspaceName, call.text),
               soundly(keyspace.modify(call.key, (stored) => {
@@ -463,7 +486,7 @@ export const makeCore = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, I
     const bury = (mark: string, now: number): Storage.Change =>
       Storage.put(print(tombstone(mark, now)), now + remembered)
 
-    const controls = (supersede: (key: string | undefined) => void): Controls<Args, A, F> => ({
+    const controls = (supersede: (call: Call<Args> | undefined) => void): Controls<Args, A, F> => ({
       invalidate: (...args) => invalidating(args, supersede, (_found, _expiresAt, mark, now) => bury(mark, now)),
       invalidateAll: Effect.suspend(() => {
         supersede(undefined)
@@ -511,6 +534,7 @@ export const makeCore = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, I
       name,
       provide,
       read,
+      reading,
       readMany,
       recovered,
       rest,

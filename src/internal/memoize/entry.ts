@@ -55,9 +55,7 @@ export const print = (
   return typeof body === "string" ? line + body : Buffer.concat([Buffer.from(line), body])
 }
 
-const isHeader = (
-  line: unknown
-): line is readonly [
+type Header = readonly [
   kind: keyof typeof kinds,
   storedAt: number,
   freshUntil: number | null,
@@ -66,14 +64,17 @@ const isHeader = (
   mark?: string,
   version?: number,
   ...tags: Array<string>
-] => {
-  if (!Array.isArray(line)) return false
-  const [kind, storedAt, freshUntil, lookupMillis, retryAt = 0, mark = "", version = 0, ...tags] = line
-  return (kind === "s" || kind === "f" || kind === "n") && typeof storedAt === "number" &&
-    (freshUntil === null || typeof freshUntil === "number") && typeof lookupMillis === "number" &&
-    typeof retryAt === "number" && typeof mark === "string" && typeof version === "number" &&
-    tags.every((tag) => typeof tag === "string")
-}
+]
+
+const isHeader = (line: unknown): line is Header =>
+  Array.isArray(line) &&
+  (line[0] === "s" || line[0] === "f" || line[0] === "n") &&
+  typeof line[1] === "number" &&
+  (line[2] === null || typeof line[2] === "number") &&
+  typeof line[3] === "number" &&
+  (line.length === 4 ||
+    (typeof line[4] === "number" && typeof line[5] === "string" && typeof line[6] === "number" &&
+      line.slice(7).every((tag) => typeof tag === "string")))
 
 const newline = 10
 
@@ -84,6 +85,8 @@ const parseHeader = (line: string): unknown => {
     return undefined
   }
 }
+
+const none: ReadonlyArray<string> = []
 
 /**
  * Undefined for what nobody has stored in this form.
@@ -96,17 +99,17 @@ export const parse = (stored: Value): Entry | undefined => {
   const header = parseHeader(
     typeof stored === "string" ? stored.slice(0, end) : Buffer.from(stored.subarray(0, end)).toString()
   )
-  if (!isHeader(header)) return undefined
-  const [kind, storedAt, freshUntil, lookupMillis, retryAt = 0, mark = "", version = 0, ...tags] = header
-  return {
-    body: typeof stored === "string" ? stored.slice(end + 1) : stored.subarray(end + 1),
-    freshUntil: freshUntil ?? Infinity,
-    kind: kinds[kind],
-    lookupMillis,
-    mark,
-    retryAt,
-    storedAt,
-    tags,
-    version
-  }
+  return isHeader(header)
+    ? {
+      body: typeof stored === "string" ? stored.slice(end + 1) : stored.subarray(end + 1),
+      freshUntil: header[2] ?? Infinity,
+      kind: kinds[header[0]],
+      lookupMillis: header[3],
+      mark: header[5] ?? "",
+      retryAt: header[4] ?? 0,
+      storedAt: header[1],
+      tags: header.length > 7 ? header.slice(7).map(String) : none,
+      version: header[6] ?? 0
+    }
+    : undefined
 }

@@ -12,6 +12,8 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import type { CodecError } from "../../Codec.js"
+import { isDone } from "../done.js"
 import { withNow } from "../storage/compat.js"
 import { outsideTransactions } from "../storage/transactions.js"
 import type { Flights } from "../store/flights.js"
@@ -194,26 +196,27 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
         return marked(call, "miss", fly(call, known))
       }
       if (entry === undefined || judgement === "none" || judgement === "fallback") return miss(known)
-      return Effect.matchEffect(core.decode(call, entry), {
-        onFailure: (error): Effect.Effect<B, E2 | X> =>
-          failing.onMisfit?.(error) ?? miss({ ...known, entry: undefined, isSoft: false }),
-        onSuccess: (exit): Effect.Effect<A, F> => {
-          bounds?.used(call.key, now)
-          if (judgement === "fresh") {
-            count.hits(1)
-            core.hold(call, entry, exit, now, generation)
-            const hit = marked(call, "hit", exit)
-            if (settings.beta === 0) return hit
-            return Effect.flatMap(
-              isEarly(entry, now),
-              (early) => early ? Effect.zipRight(refresh(call, known), hit) : hit
-            )
-          }
-          count.staleHits(1)
-          const hit = marked(call, "stale", exit)
-          return judgement === "revalidate" ? Effect.zipRight(refresh(call, known), hit) : hit
+      const misfit = (error: CodecError): Effect.Effect<B, E2 | X> =>
+        failing.onMisfit?.(error) ?? miss({ ...known, entry: undefined, isSoft: false })
+      const serve = (exit: Exit.Exit<A, F>): Effect.Effect<A, F> => {
+        bounds?.used(call.key, now)
+        if (judgement === "fresh") {
+          count.hits(1)
+          core.hold(call, entry, exit, now, generation)
+          const hit = marked(call, "hit", exit)
+          return settings.beta === 0 ? hit : Effect.flatMap(
+            isEarly(entry, now),
+            (early) => early ? Effect.zipRight(refresh(call, known), hit) : hit
+          )
         }
-      })
+        count.staleHits(1)
+        const hit = marked(call, "stale", exit)
+        return judgement === "revalidate" ? Effect.zipRight(refresh(call, known), hit) : hit
+      }
+      const decoded = core.decode(call, entry)
+      return isDone(decoded) && Exit.isSuccess(decoded)
+        ? serve(decoded.value)
+        : Effect.matchEffect(decoded, { onFailure: misfit, onSuccess: serve })
     })
 
   /** Waits for the function, and if it is slow has a stale answer stand in for it, while the function goes on. */

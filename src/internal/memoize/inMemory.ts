@@ -116,17 +116,20 @@ const withPlace = (use: (now: number, isInTransaction: boolean) => void): Effect
   })
 
 /**
- * Of one key, or of all.
+ * Of one key, or of all; but not in the memory of whoever has written it, who knows better.
  *
  * @internal
  */
 export const forgetting = (
   storage: Storage["Type"],
   keyspace: string,
-  key: string | undefined
+  key: string | undefined,
+  writer?: Forgetful
 ): Effect.Effect<void> =>
   withPlace((now, isInTransaction) => {
-    for (const memory of registryOf(storage).get(keyspace) ?? []) memory.forget(key, now, isInTransaction)
+    for (const memory of registryOf(storage).get(keyspace) ?? []) {
+      if (memory !== writer || isInTransaction) memory.forget(key, now, isInTransaction)
+    }
   })
 
 /** @internal */

@@ -20,6 +20,9 @@ import * as key from "./key.js"
 import * as lease from "./lease.js"
 import { type Situation, situationOf } from "./situation.js"
 
+/** How many keys may be asked for at the same time and still be known to be. */
+const mostAsking = 10_000
+
 /** @internal */
 export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, RA, E, R, F, IF, RF, RO>(
   options: CoreOptions<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO> & {
@@ -86,36 +89,51 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
             : Effect.flatMap(Effect.orElseSucceed(core.read(call), () => known), (known) =>
               Effect.flatMap(found(known, call), (exit) => Option.isSome(exit) ? exit.value : computed(call, known)))
         ),
-        run(call.args)
+        () => run(call.args)
       )
 
-    const answer = (call: Call<Args>): Effect.Effect<A, Failure> =>
-      Effect.suspend(() => {
-        const generation = memory?.generation ?? 0
-        const { landed } = flights
-        return Effect.matchEffect(core.read(call), {
-          onFailure: (error) => tolerate(error, flights.join(call.key, run(call.args), run(call.args))),
-          onSuccess: (known) =>
-            flow.decide(call, known, generation, {
-              fly: (call, known) => flow.patiently(call, known, flying(call, known, landed)),
-              refresh: (call, known) => flow.background([call], flying(call, known, undefined))
-            })
-        })
-      })
-
-    const ask = (call: Call<Args>): Effect.Effect<A, Failure> => {
-      if (call.situation === "transaction") return answer(call)
-      if (asking.has(call.key)) {
-        count.collapsed(1)
-        return reads.join(call.key, answer(call), run(call.args))
+    /** The answer for one who asks alone, and leads those who come meanwhile; or for those. */
+    const answer = (call: Call<Args>, leads: boolean): Effect.Effect<A, Failure> => {
+      const { key, text } = call
+      const generation = memory?.generation ?? 0
+      const { landed } = flights
+      const read = (): void => {
+        if (leads) asking.delete(text)
       }
-      return Effect.ensuring(
-        Effect.suspend(() => {
-          asking.add(call.key)
-          return answer(call)
-        }),
-        Effect.sync(() => void asking.delete(call.key))
+      const leading = <B, E>(self: Effect.Effect<B, E>): Effect.Effect<B, E> =>
+        leads
+          ? Effect.ensuring(
+            Effect.suspend(() => {
+              asking.add(text)
+              return self
+            }),
+            Effect.sync(read)
+          )
+          : self
+      if (leads) {
+        // Who is interrupted while it reads leaves its key here, which makes the next one slower, and no more.
+        if (asking.size >= mostAsking) asking.clear()
+        asking.add(text)
+      }
+      return core.reading(
+        call,
+        (error) => {
+          read()
+          return leading(tolerate(error, flights.join(key, run(call.args), () => run(call.args))))
+        },
+        (known) => {
+          read()
+          return flow.decide(call, known, generation, {
+            fly: (call, known) => leading(flow.patiently(call, known, flying(call, known, landed))),
+            refresh: (call, known) => flow.background([call], flying(call, known, undefined))
+          })
+        }
       )
+    }
+
+    const joined = (args: Args, text: string, self: () => Effect.Effect<A, Failure>): Effect.Effect<A, Failure> => {
+      count.collapsed(1)
+      return reads.join(text, Effect.suspend(self), () => run(args))
     }
 
     const called = (
@@ -140,13 +158,18 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
           })
         }
       }
-      const call = core.callOf(args, text, situation, traced)
+      const call = () => core.callOf(args, text, situation, traced)
+      const asked = situation === "transaction"
+        ? answer(call(), false)
+        : !asking.has(text)
+        ? answer(call(), true)
+        : joined(args, text, () => answer(call(), false))
       return traced
-        ? Effect.withSpan(ask(call), `memoize ${core.name}`, {
+        ? Effect.withSpan(asked, `memoize ${core.name}`, {
           attributes: { "effect_kv.memo": core.name },
           captureStackTrace: false
         })
-        : ask(call)
+        : asked
     }
 
     const around = (args: Args): Effect.Effect<A, E | Cause.TimeoutException> => {
@@ -178,6 +201,10 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
           : Effect.flatMap(isEnabled, (on) => on ? memoised(args, situation, fiber) : around(args))
       })
 
+    const supersede = (call: Call<Args> | undefined): void => {
+      flights.supersede(call?.key)
+      reads.supersede(call?.text)
+    }
     const refresh = (...args: Args): Effect.Effect<A, Failure> =>
       Effect.withFiberRuntime((fiber) => {
         const situation = situationOf(fiber.currentContext)
@@ -187,21 +214,17 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
           onSuccess: (text) => {
             const call = core.callOf(args, text, situation)
             count.refreshes(1)
-            flights.supersede(call.key)
+            supersede(call)
             // No stale answer stands in for what was asked for.
             const anew = Effect.flatMap(
               Effect.orElseSucceed(core.read(call), () => nothing),
               ({ mark }) => Effect.flatten(once(call, { ...nothing, mark }))
             )
-            return flights.join(call.key, anew, run(args))
+            return flights.join(call.key, anew, () => run(args))
           }
         })
       })
 
-    const supersede = (key: string | undefined): void => {
-      flights.supersede(key)
-      reads.supersede(key)
-    }
     return Object.assign(memo, core.controls(supersede), { refresh })
   })
 

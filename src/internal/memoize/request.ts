@@ -84,10 +84,10 @@ export const make = <
         return flights.join(
           key,
           keys.has(key)
-            ? Effect.flatMap(batches.join("", all, all), (exits) => exits.get(key) ?? unanswered)
+            ? Effect.flatMap(batches.join("", all, () => all), (exits) => exits.get(key) ?? unanswered)
             // Somebody had it when the batch was made, and has it no more.
             : Effect.flatMap(flow.compute([need]), one),
-          Effect.flatMap(run(args), one)
+          () => Effect.flatMap(run(args), one)
         )
       }
     }
@@ -179,7 +179,7 @@ export const make = <
           : Effect.flatMap(isEnabled, (on) => on ? memoised(requests, situation) : bypassed)
       })
     )
-    return Object.assign(memo, core.controls((key) => flights.supersede(key)))
+    return Object.assign(memo, core.controls((call) => flights.supersede(call?.key)))
   })
 
 const unanswered = Exit.die(new Error("effect-kv: a batch has left out a request"))

@@ -31,6 +31,13 @@ const parse = (entry: Option.Option<Storage.Entry> | undefined): Invalidated => 
 
 const tagKey = (tag: string): string => `tag ${keyOf(tag)}`
 
+/**
+ * What invalidations have made of an answer.
+ *
+ * @internal
+ */
+export type Validity = "valid" | "soft" | "hard"
+
 /** @internal */
 export interface Tags {
   /** What invalidations have come to. */
@@ -38,7 +45,7 @@ export interface Tags {
   /** What has become, of each list of tags, of an answer of that version. */
   readonly check: (
     answers: ReadonlyArray<{ readonly tags: ReadonlyArray<string>; readonly version: number }>
-  ) => Effect.Effect<ReadonlyArray<"valid" | "soft" | "hard">, StorageError>
+  ) => Effect.Effect<ReadonlyArray<Validity>, StorageError>
 }
 
 /** @internal */

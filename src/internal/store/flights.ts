@@ -6,6 +6,7 @@
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import { inTransaction } from "../storage/transactions.js"
@@ -50,38 +51,40 @@ export class Flights<A> {
   join<E, R, E2>(
     key: string,
     self: Effect.Effect<A, E, R>,
-    onCycle: Effect.Effect<A, E2, R>
+    onCycle: () => Effect.Effect<A, E2, R>
   ): Effect.Effect<A, E | E2, R> {
-    return Effect.contextWithEffect((context: Context.Context<R>): Effect.Effect<A, E | E2, R> => {
-      const from: Waiting | undefined = context.unsafeMap.get(Current.key)
-      const started: Waiting = { awaited: [], flights: this, key, within: from }
-      if (inTransaction(context)) {
-        for (let at = from; at !== undefined; at = at.within) {
-          if (at.flights === this && at.key === key) return onCycle
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime<A, E | E2, R>((fiber) => {
+        const context = fiber.currentContext
+        const from: Waiting | undefined = context.unsafeMap.get(Current.key)
+        if (inTransaction(context)) return restore(this.alone(key, self, onCycle, from))
+        const known = this.flying.get(key)
+        if (known !== undefined && from !== undefined && waitsFor(known, from)) return restore(onCycle())
+        const flight: Flight<A> = known ?? {
+          awaited: [],
+          fiber: undefined,
+          flights: this,
+          key,
+          outcome: Deferred.unsafeMake(FiberId.none),
+          passengers: 0,
+          within: from
         }
-        return Effect.provideService(self, Current, started)
-      }
-      return Effect.uninterruptibleMask((restore) =>
-        Effect.suspend((): Effect.Effect<A, E | E2, R> => {
-          const known = this.flying.get(key)
-          if (known !== undefined && from !== undefined && waitsFor(known, from)) return restore(onCycle)
-          const flight: Flight<A> = known ??
-            { ...started, fiber: undefined, outcome: Deferred.unsafeMake(FiberId.none), passengers: 0 }
-          // In the same step as the look-up: nobody may come in between.
-          this.flying.set(key, flight)
-          flight.passengers++
-          from?.awaited.push(flight)
-          return Effect.zipRight(
-            known === undefined ? this.start(key, flight, self) : Effect.void,
-            Effect.ensuring(
-              // Whoever joins must expect the failures of another one's effect.
-              restore(Deferred.await(flight.outcome) as Effect.Effect<A, E>),
-              this.leave(key, flight, from)
-            )
-          )
+        // In the same step as the look-up: nobody may come in between.
+        this.flying.set(key, flight)
+        flight.passengers++
+        from?.awaited.push(flight)
+        // Whoever joins must expect the failures of another one's effect.
+        const outcome = restore(Deferred.await(flight.outcome) as Effect.Effect<A, E>)
+        const waiting = Effect.matchCauseEffect(outcome, {
+          onFailure: (cause) => Effect.zipRight(this.leave(flight, from), Effect.failCause(cause)),
+          onSuccess: (value) => {
+            this.leave(flight, from)
+            return Exit.succeed(value)
+          }
         })
-      )
-    })
+        return known === undefined ? Effect.zipRight(this.start(flight, self), waiting) : waiting
+      })
+    )
   }
 
   /** The flight of a key, which is another one each time. */
@@ -95,10 +98,23 @@ export class Flights<A> {
     else this.flying.delete(key)
   }
 
-  private start<E, R>(key: string, flight: Flight<A>, self: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> {
+  /** In a transaction. */
+  private alone<E, R, E2>(
+    key: string,
+    self: Effect.Effect<A, E, R>,
+    onCycle: () => Effect.Effect<A, E2, R>,
+    from: Waiting | undefined
+  ): Effect.Effect<A, E | E2, R> {
+    for (let at = from; at !== undefined; at = at.within) {
+      if (at.flights === this && at.key === key) return onCycle()
+    }
+    return Effect.provideService(self, Current, { awaited: [], flights: this, key, within: from })
+  }
+
+  private start<E, R>(flight: Flight<A>, self: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> {
     const landing = Effect.onExit(Effect.interruptible(Effect.provideService(self, Current, flight)), (exit) => {
       this.landed++
-      this.forget(key, flight)
+      this.forget(flight)
       return Deferred.done(flight.outcome, exit)
     })
     return Effect.map(Effect.forkDaemon(landing), (fiber) => {
@@ -106,16 +122,15 @@ export class Flights<A> {
     })
   }
 
-  private leave(key: string, flight: Flight<A>, from: Waiting | undefined): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      from?.awaited.splice(from.awaited.indexOf(flight), 1)
-      if (--flight.passengers > 0 || flight.fiber === undefined) return Effect.void
-      this.forget(key, flight)
-      return Effect.asVoid(Fiber.interrupt(flight.fiber))
-    })
+  /** Who leaves last takes the flight along, if it has not landed. */
+  private leave(flight: Flight<A>, from: Waiting | undefined): Effect.Effect<void> {
+    from?.awaited.splice(from.awaited.indexOf(flight), 1)
+    if (--flight.passengers > 0 || flight.fiber === undefined) return Effect.void
+    this.forget(flight)
+    return Effect.asVoid(Fiber.interrupt(flight.fiber))
   }
 
-  private forget(key: string, flight: Flight<A>): void {
-    if (this.flying.get(key) === flight) this.flying.delete(key)
+  private forget(flight: Flight<A>): void {
+    if (this.flying.get(flight.key) === flight) this.flying.delete(flight.key)
   }
 }

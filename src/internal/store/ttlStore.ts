@@ -127,7 +127,7 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
           const { landed } = flights
           // A flight that landed between the miss and the start of this one may have brought it.
           const fly = Effect.suspend(() => flights.landed === landed ? compute : orElse(compute))
-          return orElse(flights.join(key, fly, waitsForItself(name, key)))
+          return orElse(flights.join(key, fly, () => Effect.fail(waitsForItself(name, key))))
         }))
     },
     persist: (key) => withKey(key, (key) => reschedule(key, () => Infinity)),
@@ -154,18 +154,14 @@ const makeStore = <K, A>(parts: TtlParts<K, A>): TtlStore<K, A> => {
 }
 
 const waitsForItself = (keyspace: string, key: string) =>
-  Effect.suspend(() =>
-    Effect.fail(
-      new StorageError({
-        detail: "its effect asks, perhaps through other keys, for the same key, and would wait for itself; " +
-          "compute without asking for it",
-        key,
-        keyspace,
-        method: "getOrSet",
-        reason: "Busy"
-      })
-    )
-  )
+  new StorageError({
+    detail: "its effect asks, perhaps through other keys, for the same key, and would wait for itself; " +
+      "compute without asking for it",
+    key,
+    keyspace,
+    method: "getOrSet",
+    reason: "Busy"
+  })
 
 /** @internal */
 export const Ttl = Data.taggedEnum<AnyTtl>()
