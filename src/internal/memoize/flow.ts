@@ -17,8 +17,12 @@ import { isDone } from "../done.js"
 import { withNow } from "../storage/compat.js"
 import { outsideTransactions } from "../storage/transactions.js"
 import type { Flights } from "../store/flights.js"
-import type { Answered, Call, Core, Known } from "./core.js"
+import type { Call } from "./calls.js"
 import type { Entry } from "./entry.js"
+import type { Parts } from "./parts.js"
+import { type Known, makeReading } from "./reading.js"
+import { type Failing, makeTroubles } from "./troubles.js"
+import { type Answered, makeWriting } from "./writing.js"
 
 /**
  * A call that the function has to answer, or several, and the answer of each.
@@ -46,16 +50,19 @@ export const marked = <A, E, R>(
   isTraced ? Effect.zipRight(Effect.annotateCurrentSpan("effect_kv.memo.outcome", outcome), self) : self
 
 /** @internal */
-export type Flow<Args extends ReadonlyArray<unknown>, A, E, F, X> = ReturnType<typeof makeFlow<Args, A, E, F, X>>
-
-/** @internal */
 export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
-  core: Core<Args, A, F, X>,
+  parts: Parts<Args, A, F>,
   flights: Flights<A>,
   lookup: Lookup<Args, A, E>,
+  failing: Failing<X>,
   scope: Scope.Scope
 ) => {
-  const { bounds, count, failing, isFallback, judge, settings, tolerate } = core
+  const { bounds, count, isStorable, options, settings, versions } = parts
+  const reading = makeReading(parts)
+  const writing = makeWriting(parts, reading)
+  const { over, tolerate } = makeTroubles(parts.name, count, failing)
+  /** What the versions of tags have come to; not asked for where there are none. */
+  const version = options.tags === undefined ? Exit.succeed(0) : versions.version
 
   /** A stale answer in place of something else. */
   const standIn = <E2>(
@@ -64,7 +71,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
     otherwise: Effect.Effect<A, E2>
   ): Effect.Effect<A, E2 | F> => {
     const { entry } = known
-    return entry === undefined ? otherwise : Effect.matchEffect(core.decode(call, entry), {
+    return entry === undefined ? otherwise : Effect.matchEffect(reading.decode(call, entry), {
       onFailure: () => otherwise,
       onSuccess: (exit): Effect.Effect<A, E2 | F> => {
         count.staleHits(1)
@@ -87,15 +94,20 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
     const storable = version === undefined ?
       [] :
       answers.flatMap(({ call, exit, isCurrent, known }): Array<Answered<Args, A, F>> => {
-        if (Exit.isSuccess(exit)) return [{ call, exit: Exit.succeed(exit.value), isCurrent, known, version }]
+        if (Exit.isSuccess(exit)) {
+          return [{ call, exit: Exit.succeed(exit.value), isCurrent, known, lookupMillis, version }]
+        }
         const failure = failureOf(exit.cause)
-        return Option.isSome(failure) && core.isStorable(failure.value)
-          ? [{ call, exit: Exit.fail(failure.value), isCurrent, known, version }]
+        return Option.isSome(failure) && isStorable(failure.value)
+          ? [{ call, exit: Exit.fail(failure.value), isCurrent, known, lookupMillis, version }]
           : []
       })
     const stored = storable.length === 0
       ? Exit.void
-      : Effect.catchAll(core.store(storable, lookupMillis), (error) => tolerate(error, Effect.void))
+      : Effect.matchEffect(writing.store(storable), {
+        onFailure: (error) => tolerate(error, Effect.void),
+        onSuccess: () => Effect.sync(over)
+      })
     return Effect.matchEffect(stored, {
       onFailure: (error) => Effect.succeed(answers.map(() => Exit.fail(error))),
       onSuccess: () =>
@@ -103,13 +115,13 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
           Effect.forEach(answers, ({ call, exit, known }): Effect.Effect<Exit.Exit<A, E | F | X>> => {
             if (Exit.isSuccess(exit)) return Effect.succeed(exit)
             const failure = failureOf(exit.cause)
-            if (Option.isNone(failure) || core.isStorable(failure.value) || known.entry === undefined) {
+            if (Option.isNone(failure) || isStorable(failure.value) || known.entry === undefined) {
               return Effect.succeed(exit)
             }
-            const resting = Effect.catchAll(core.rest(call, known.entry), (error) => tolerate(error, Effect.void))
+            const resting = Effect.catchAll(writing.rest(call, known.entry), (error) => tolerate(error, Effect.void))
             return Effect.zipRight(
               Effect.ignore(resting),
-              isFallback(known, now) ? Effect.exit(standIn(call, known, exit)) : Effect.succeed(exit)
+              reading.isFallback(known, now) ? Effect.exit(standIn(call, known, exit)) : Effect.succeed(exit)
             )
           })
         )
@@ -122,7 +134,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
   ): Effect.Effect<ReadonlyArray<Exit.Exit<A, E | F | X>>, X> =>
     Effect.flatMap(
       // Before the function is called: what is invalidated from then on was not known to it.
-      Effect.catchAll(core.version, (error) => tolerate(error, Effect.succeed(undefined))),
+      Effect.catchAll(version, (error) => tolerate(error, Effect.succeed(undefined))),
       (version) =>
         withNow((start) => {
           const current = asked.map(({ call: { key, situation } }) => {
@@ -132,7 +144,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
           return Effect.flatMap(lookup(asked.map(({ call }) => call)), (exits) =>
             withNow((now) => {
               const millis = Math.max(0, now - start)
-              core.count.lookupTime(millis)
+              count.lookupTime(millis)
               return settle(
                 asked.map((one, i) => ({
                   ...one,
@@ -190,7 +202,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
   ): Effect.Effect<A | B, E2 | F | X> =>
     withNow((now) => {
       const { entry } = known
-      const judgement = judge(known, now)
+      const judgement = reading.judge(known, now)
       const miss = (known: Known): Effect.Effect<B, E2> => {
         count.misses(1)
         return marked(call, "miss", fly(call, known))
@@ -202,7 +214,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
         bounds?.used(call.key, now)
         if (judgement === "fresh") {
           count.hits(1)
-          core.hold(call, entry, exit, now, generation)
+          reading.hold(call, entry, exit, now, generation)
           const hit = marked(call, "hit", exit)
           return settings.beta === 0 ? hit : Effect.flatMap(
             isEarly(entry, now),
@@ -213,7 +225,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
         const hit = marked(call, "stale", exit)
         return judgement === "revalidate" ? Effect.zipRight(refresh(call, known), hit) : hit
       }
-      const decoded = core.decode(call, entry)
+      const decoded = reading.decode(call, entry)
       return isDone(decoded) && Exit.isSuccess(decoded)
         ? serve(decoded.value)
         : Effect.matchEffect(decoded, { onFailure: misfit, onSuccess: serve })
@@ -228,7 +240,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
     settings.softTimeout === undefined
       ? flight
       : withNow((now) =>
-        isFallback(known, now)
+        reading.isFallback(known, now)
           ? Effect.zipRight(
             background([call], flight),
             Effect.flatten(Effect.timeoutTo(Effect.exit(flight), {
@@ -240,5 +252,5 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
           : flight
       )
 
-  return { background, compute, decide, isEarly, patiently }
+  return { background, compute, decide, isEarly, patiently, reading, tolerate }
 }

@@ -9,15 +9,17 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { Memo, Trouble } from "../../Memoize.js"
-import * as Storage from "../../Storage.js"
 import { isDone, providing } from "../done.js"
 import { clockOf, isTraced } from "../storage/compat.js"
 import { lastingContext } from "../storage/transactions.js"
 import { Flights } from "../store/flights.js"
-import { type Call, type CoreOptions, type Known, makeCore, nothing } from "./core.js"
+import type { Call } from "./calls.js"
+import { makeControls } from "./controls.js"
 import { makeFlow } from "./flow.js"
 import * as key from "./key.js"
 import * as lease from "./lease.js"
+import { openParts, type PartsOptions } from "./parts.js"
+import { type Known, nothing } from "./reading.js"
 import { type Situation, situationOf } from "./situation.js"
 
 /** How many keys may be asked for at the same time and still be known to be. */
@@ -25,21 +27,14 @@ const mostAsking = 10_000
 
 /** @internal */
 export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, RA, E, R, F, IF, RF, RO>(
-  options: CoreOptions<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO> & {
-    readonly onDecodeFailure?: "recompute" | "fail" | undefined
-    readonly onStorageFailure?: "call" | "fail" | undefined
-  },
+  options: PartsOptions<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO>,
   f: (...args: [...Args]) => Effect.Effect<A, E, R>
 ) =>
   Effect.gen(function*() {
     type Failure = E | F | Trouble | Cause.TimeoutException
-    const core = yield* makeCore<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO, Trouble>(options, {
-      onMisfit: options.onDecodeFailure === "fail" ? Effect.fail : undefined,
-      onTrouble: options.onStorageFailure === "fail" ? Effect.fail : undefined
-    })
-    const { count, isEnabled, memory, settings, tolerate } = core
-    const storage = yield* Storage.Storage
-    const leases = settings.lease === undefined ? undefined : yield* lease.open(storage, settings.lease)
+    const parts = yield* openParts(options)
+    const { bounds, calls, count, isEnabled, memory, settings } = parts
+    const leases = settings.lease === undefined ? undefined : yield* lease.open(parts.storage, settings.lease)
     const provide = providing(yield* lastingContext<R>())
     /** Those who call the function. */
     const flights = new Flights<A>()
@@ -53,11 +48,16 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
       return hardTimeout === undefined ? self : Effect.timeout(self, hardTimeout)
     }
     const flow = makeFlow<Args, A, E | Cause.TimeoutException, F, Trouble>(
-      core,
+      parts,
       flights,
       (calls) => Effect.forEach(calls, ({ args }) => Effect.exit(run(args))),
+      {
+        onMisfit: options.onDecodeFailure === "fail" ? Effect.fail : undefined,
+        onTrouble: options.onStorageFailure === "fail" ? Effect.fail : undefined
+      },
       yield* Effect.scope
     )
+    const { reading, tolerate } = flow
 
     const once = (call: Call<Args>, known: Known): Effect.Effect<Exit.Exit<A, Failure>, Trouble> =>
       Effect.map(flow.compute([{ call, known }]), ([exit]) => exit ?? Exit.die(new Error("effect-kv: no answer")))
@@ -65,12 +65,12 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
     /** A fresh answer that has been stored meanwhile. */
     const found = (known: Known, call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
       Effect.clockWith((clock) =>
-        known.entry !== undefined && core.judge(known, clock.unsafeCurrentTimeMillis()) === "fresh"
-          ? Effect.option(core.decode(call, known.entry))
+        known.entry !== undefined && reading.judge(known, clock.unsafeCurrentTimeMillis()) === "fresh"
+          ? Effect.option(reading.decode(call, known.entry))
           : Effect.succeedNone
       )
     const lookAgain = (call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
-      Effect.flatMap(Effect.orElseSucceed(core.read(call), () => nothing), (known) => found(known, call))
+      Effect.flatMap(Effect.orElseSucceed(reading.read(call), () => nothing), (known) => found(known, call))
 
     const computed = (call: Call<Args>, known: Known): Effect.Effect<A, Failure> =>
       Effect.flatten(
@@ -86,7 +86,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         Effect.suspend(() =>
           landed === undefined || flights.landed === landed
             ? computed(call, known)
-            : Effect.flatMap(Effect.orElseSucceed(core.read(call), () => known), (known) =>
+            : Effect.flatMap(Effect.orElseSucceed(reading.read(call), () => known), (known) =>
               Effect.flatMap(found(known, call), (exit) => Option.isSome(exit) ? exit.value : computed(call, known)))
         ),
         () => run(call.args)
@@ -115,7 +115,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         if (asking.size >= mostAsking) asking.clear()
         asking.add(text)
       }
-      return core.reading(
+      return reading.reading(
         call,
         (error) => {
           read()
@@ -148,25 +148,25 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         const kept = memory.get(text, now)
         if (kept !== undefined) {
           count.hits(1)
-          core.bounds?.used(kept.storedAs, now)
+          bounds?.used(kept.storedAs, now)
           if (settings.beta === 0) return kept.exit
           return Effect.flatMap(flow.isEarly(kept, now), (early) => {
-            const call = core.callOf(args, text, situation, traced)
+            const call = calls.callOf(args, text, situation, traced)
             return early
               ? Effect.zipRight(flow.background([call], flying(call, nothing, undefined)), kept.exit)
               : kept.exit
           })
         }
       }
-      const call = () => core.callOf(args, text, situation, traced)
+      const call = () => calls.callOf(args, text, situation, traced)
       const asked = situation === "transaction"
         ? answer(call(), false)
         : !asking.has(text)
         ? answer(call(), true)
         : joined(args, text, () => answer(call(), false))
       return traced
-        ? Effect.withSpan(asked, `memoize ${core.name}`, {
-          attributes: { "effect_kv.memo": core.name },
+        ? Effect.withSpan(asked, `memoize ${parts.name}`, {
+          attributes: { "effect_kv.memo": parts.name },
           captureStackTrace: false
         })
         : asked
@@ -182,7 +182,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
       situation: Situation,
       fiber: Fiber.RuntimeFiber<unknown, unknown>
     ): Effect.Effect<A, Failure> => {
-      const text = core.textOf(args)
+      const text = calls.textOf(args)
       return isDone(text) && Exit.isSuccess(text)
         ? called(args, text.value, situation, fiber)
         : Effect.matchEffect(text, {
@@ -209,15 +209,15 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
       Effect.withFiberRuntime((fiber) => {
         const situation = situationOf(fiber.currentContext)
         if (situation === "bypassed") return around(args)
-        return Effect.matchEffect(core.textOf(args), {
+        return Effect.matchEffect(calls.textOf(args), {
           onFailure: (error) => tolerate(error, run(args)),
           onSuccess: (text) => {
-            const call = core.callOf(args, text, situation)
+            const call = calls.callOf(args, text, situation)
             count.refreshes(1)
             supersede(call)
             // No stale answer stands in for what was asked for.
             const anew = Effect.flatMap(
-              Effect.orElseSucceed(core.read(call), () => nothing),
+              Effect.orElseSucceed(reading.read(call), () => nothing),
               ({ mark }) => Effect.flatten(once(call, { ...nothing, mark }))
             )
             return flights.join(call.key, anew, () => run(args))
@@ -225,7 +225,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         })
       })
 
-    return Object.assign(memo, core.controls(supersede), { refresh })
+    return Object.assign(memo, makeControls(parts, reading, supersede), { refresh })
   })
 
 /** @internal */

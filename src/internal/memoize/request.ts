@@ -15,8 +15,11 @@ import type * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { lastingContext } from "../storage/transactions.js"
 import { Flights } from "../store/flights.js"
-import { type Call, type Known, makeCore, nothing } from "./core.js"
+import type { Call } from "./calls.js"
+import { makeControls } from "./controls.js"
 import { makeFlow } from "./flow.js"
+import { openParts } from "./parts.js"
+import { type Known, nothing } from "./reading.js"
 import { type Situation, situationOf } from "./situation.js"
 
 /** A call that the resolver has to answer. */
@@ -46,15 +49,13 @@ export const make = <
     type E = Request.Request.Error<Req>
     type Answer = Exit.Exit<A, E>
 
-    const core = yield* makeCore<Args, readonly [IReq], RReq, A, IA, RA, F, IF, RF, RO, never>({
+    const parts = yield* openParts<Args, readonly [IReq], RReq, A, IA, RA, F, IF, RF, RO>({
       ...options,
       args: Schema.Tuple(options.request),
-      hardTimeout: undefined,
-      lease: undefined,
       name: options.name ?? options.request._tag,
       success: options.request.success
-    }, {})
-    const { count, isEnabled, memory, tolerate } = core
+    })
+    const { calls, count, isEnabled, memory } = parts
     const flights = new Flights<A>()
     const bare = RequestResolver.provideContext(resolver, yield* lastingContext<R>())
 
@@ -64,11 +65,13 @@ export const make = <
         Effect.withRequestCaching(false)
       )
     const flow = makeFlow<Args, A, E, F, never>(
-      core,
+      parts,
       flights,
       (calls) => run(calls.map(({ args: [request] }) => request)),
+      {},
       yield* Effect.scope
     )
+    const { reading, tolerate } = flow
     const one = (exits: ReadonlyArray<Answer>): Answer => exits[0] ?? unanswered
 
     /** What each flight has of one batch, which begins when the first of them asks for it. */
@@ -108,7 +111,7 @@ export const make = <
     const resolve = (calls: ReadonlyArray<Call<Args>>): Effect.Effect<ReadonlyArray<Answer>, StorageError> =>
       Effect.gen(function*() {
         const generation = memory?.generation ?? 0
-        const knowns = yield* core.readMany(calls)
+        const knowns = yield* reading.readMany(calls)
         const stale: Array<Need<Args>> = []
         const found = yield* Effect.forEach(
           calls,
@@ -138,21 +141,21 @@ export const make = <
 
     const memoised = (requests: ReadonlyArray<Req>, situation: Situation): Effect.Effect<void> =>
       Effect.gen(function*() {
-        const calls = new Map<string, { readonly call: Call<Args>; readonly requests: Array<Req> }>()
+        const asked = new Map<string, { readonly call: Call<Args>; readonly requests: Array<Req> }>()
         const keyless: Array<Req> = []
         for (const request of requests) {
-          const text = yield* Effect.either(core.textOf([request]))
+          const text = yield* Effect.either(calls.textOf([request]))
           if (Either.isLeft(text)) {
             keyless.push(request)
             yield* tolerate(text.left, Effect.void)
             continue
           }
-          const call = core.callOf([request], text.right, situation)
-          const same = calls.get(call.key)
-          if (same === undefined) calls.set(call.key, { call, requests: [request] })
+          const call = calls.callOf([request], text.right, situation)
+          const same = asked.get(call.key)
+          if (same === undefined) asked.set(call.key, { call, requests: [request] })
           else same.requests.push(request)
         }
-        const all = [...calls.values()]
+        const all = [...asked.values()]
         count.collapsed(requests.length - keyless.length - all.length)
         if (keyless.length > 0) yield* around(keyless)
         if (all.length === 0) return
@@ -179,7 +182,7 @@ export const make = <
           : Effect.flatMap(isEnabled, (on) => on ? memoised(requests, situation) : bypassed)
       })
     )
-    return Object.assign(memo, core.controls((call) => flights.supersede(call?.key)))
+    return Object.assign(memo, makeControls(parts, reading, (call) => flights.supersede(call?.key)))
   })
 
 const unanswered = Exit.die(new Error("effect-kv: a batch has left out a request"))

@@ -7,8 +7,12 @@ import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import { parseDuration, shown } from "../storage/duration.js"
 
-/** What of the options does not depend on their types. */
-interface Options {
+/**
+ * What of the options does not depend on their types.
+ *
+ * @internal
+ */
+export interface SettingsOptions {
   readonly backOff?: Duration.DurationInput | undefined
   readonly earlyRefresh?: boolean | { readonly beta?: number | undefined } | undefined
   readonly eviction?: "least-recently-stored" | "least-recently-used" | undefined
@@ -71,7 +75,7 @@ const orPositive = (name: string, value: number | undefined, otherwise: number) 
   value === undefined ? Either.right(otherwise) : positive(name, value)
 
 /** @internal */
-export const parseSettings = (options: Options): Either.Either<Settings, string> =>
+export const parseSettings = (options: SettingsOptions): Either.Either<Settings, string> =>
   Either.gen(function*() {
     const { earlyRefresh, inMemory, timeToLive } = options
     if (typeof timeToLive !== "function") yield* time("timeToLive", timeToLive, -Infinity)

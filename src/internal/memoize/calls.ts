@@ -1,0 +1,101 @@
+/**
+ * How a call becomes the key of its answer.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as ParseResult from "effect/ParseResult"
+import type * as Schema from "effect/Schema"
+import { CodecError } from "../../Codec.js"
+import type { Key } from "../../Memoize.js"
+import { andThen, fromParser, providing } from "../done.js"
+import { lastingContext } from "../storage/transactions.js"
+import * as key from "./key.js"
+import { type Situation, situationOf } from "./situation.js"
+
+/**
+ * A call, with the keys of its answer: in memory, and in the storage.
+ *
+ * @internal
+ */
+export interface Call<Args> {
+  readonly args: Args
+  readonly text: string
+  readonly key: string
+  readonly situation: Situation
+  /** Whether there is a span of it. */
+  readonly isTraced: boolean
+}
+
+/** @internal */
+export interface Calls<in out Args> {
+  readonly textOf: (args: Args) => Effect.Effect<string, CodecError>
+  readonly callOf: (args: Args, text: string, situation: Situation, isTraced?: boolean) => Call<Args>
+  /** For a call, wherever it is made. */
+  readonly with: <B, E, R>(
+    args: Args,
+    use: (call: Call<Args>) => Effect.Effect<B, E, R>
+  ) => Effect.Effect<B, E | CodecError, R>
+}
+
+/** @internal */
+export const makeCalls = <Args extends ReadonlyArray<unknown>, IArgs, RArgs>(
+  options: {
+    readonly args: Schema.Schema<Args, IArgs, RArgs>
+    readonly key?: ((...args: Args) => Key) | undefined
+    readonly name: string
+    readonly version?: number | string | undefined
+  },
+  keyspace: string
+): Effect.Effect<Calls<Args>, never, RArgs> =>
+  Effect.map(lastingContext<RArgs>(), (context) => {
+    const provide = providing(context)
+    const encode = ParseResult.encode(options.args)
+    const identity = `${key.print([options.name, options.version ?? 1])} `
+
+    const misfit = (detail: string, cause?: unknown) =>
+      Exit.fail(new CodecError({ cause, detail, key: "(arguments)", keyspace, operation: "encode" }))
+    const printed = (prefix: string, value: unknown): Exit.Exit<string, CodecError> => {
+      try {
+        return Exit.succeed(prefix + key.print(value))
+      } catch (cause) {
+        return misfit(cause instanceof Error ? cause.message : String(cause), cause)
+      }
+    }
+    const textOf = (args: Args): Effect.Effect<string, CodecError> => {
+      try {
+        return options.key !== undefined ? printed("key ", options.key(...args)) : provide(
+          fromParser(
+            encode(args),
+            (issue) =>
+              new CodecError({
+                detail: ParseResult.TreeFormatter.formatIssueSync(issue),
+                issue,
+                key: "(arguments)",
+                keyspace,
+                operation: "encode"
+              }),
+            (encoded) => printed("", encoded)
+          )
+        )
+      } catch (cause) {
+        return misfit(`the key, or the schema of the arguments, threw ${String(cause)}`, cause)
+      }
+    }
+    const callOf = (args: Args, text: string, situation: Situation, isTraced = false): Call<Args> => ({
+      args,
+      isTraced,
+      key: key.digest(identity + text),
+      situation,
+      text
+    })
+    return {
+      callOf,
+      textOf,
+      with: <B, E, R>(args: Args, use: (call: Call<Args>) => Effect.Effect<B, E, R>) =>
+        Effect.withFiberRuntime<B, E | CodecError, R>((fiber) =>
+          andThen(textOf(args), (text) => use(callOf(args, text, situationOf(fiber.currentContext))))
+        )
+    }
+  })

@@ -1,0 +1,138 @@
+/**
+ * How a stored answer is read and judged.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { CodecError } from "../../Codec.js"
+import type * as Storage from "../../Storage.js"
+import type { InvalidKey, StorageError } from "../../StorageError.js"
+import { andThen } from "../done.js"
+import type { Call } from "./calls.js"
+import { type Entry, parse, tombstone } from "./entry.js"
+import type { Parts } from "./parts.js"
+import { soundly } from "./soundly.js"
+import type { Validity } from "./tags.js"
+
+/**
+ * What is known of a stored answer.
+ *
+ * @internal
+ */
+export interface Known {
+  /** Undefined: there is none that counts. */
+  readonly entry: Entry | undefined
+  /** It was invalidated softly, by a tag. */
+  readonly isSoft: boolean
+  /** The word of the last invalidation. */
+  readonly mark: string
+}
+
+/** @internal */
+export const nothing: Known = { entry: undefined, isSoft: false, mark: "" }
+
+const knownOf = (entry: Entry | undefined, validity: Validity): Known =>
+  entry === undefined ? nothing : {
+    entry: entry.kind === "none" || validity === "hard" ? undefined : entry,
+    isSoft: validity === "soft",
+    mark: entry.mark
+  }
+
+/**
+ * What may be done with a stored answer: it is the answer; it is, while there is a new one computed (`revalidate`), or
+ * for a while without (`resting`); it is if the function fails or is slow (`fallback`); nothing.
+ *
+ * @internal
+ */
+export type Judgement = "fresh" | "revalidate" | "resting" | "fallback" | "none"
+
+/** @internal */
+export type Reading<Args extends ReadonlyArray<unknown>, A, F> = ReturnType<typeof makeReading<Args, A, F>>
+
+/** @internal */
+export const makeReading = <Args extends ReadonlyArray<unknown>, A, F>(
+  { failures, keyspace, memory, settings, successes, versions }: Parts<Args, A, F>
+) => {
+  /** Reads what is stored for a call. One effect where there are no tags: calls that hit do little else. */
+  const reading = <B, E, E2>(
+    call: Call<Args>,
+    onFailure: (error: StorageError) => Effect.Effect<B, E>,
+    onSuccess: (known: Known) => Effect.Effect<B, E2>
+  ): Effect.Effect<B, E | E2> => {
+    const failed = (error: StorageError | InvalidKey) =>
+      error._tag === "InvalidKey" ? Effect.die(error) : onFailure(error)
+    return Effect.matchEffect(keyspace.get(call.key), {
+      onFailure: failed,
+      onSuccess: (found) => {
+        const entry = Option.isSome(found) ? parse(found.value.value) : undefined
+        return entry === undefined || entry.tags.length === 0
+          ? onSuccess(knownOf(entry, "valid"))
+          : Effect.matchEffect(versions.check([entry]), {
+            onFailure: failed,
+            onSuccess: ([validity = "valid"]) => onSuccess(knownOf(entry, validity))
+          })
+      }
+    })
+  }
+  const read = (call: Call<Args>): Effect.Effect<Known, StorageError> => reading(call, Effect.fail, Effect.succeed)
+
+  /** In one round trip, and another one for all tags. */
+  const readMany = (calls: ReadonlyArray<Call<Args>>): Effect.Effect<ReadonlyArray<Known>, StorageError> =>
+    Effect.flatMap(soundly(keyspace.getMany(calls.map((call) => call.key))), (found) => {
+      const entries = found.map((stored) => Option.isSome(stored) ? parse(stored.value.value) : undefined)
+      return Effect.map(
+        versions.check(entries.map((entry) => entry ?? tombstone("", 0))),
+        (validities) => entries.map((entry, i) => knownOf(entry, validities[i] ?? "valid"))
+      )
+    })
+
+  const isFallback = ({ entry, isSoft }: Known, now: number): boolean =>
+    entry !== undefined && (isSoft || entry.mark !== "" || now < entry.freshUntil + settings.staleIfError)
+
+  const judge = (known: Known, now: number): Judgement => {
+    const { entry, isSoft } = known
+    if (entry === undefined) return "none"
+    if (!isSoft && entry.mark === "" && now < entry.freshUntil) return "fresh"
+    const isResting = now < entry.retryAt
+    return settings.staleWhileRevalidate > 0 && (isSoft || now < entry.freshUntil + settings.staleWhileRevalidate)
+      ? isResting ? "resting" : "revalidate"
+      : isFallback(known, now)
+      ? isResting ? "resting" : "fallback"
+      : "none"
+  }
+
+  /** The answer that an entry holds. */
+  const decode = (call: Call<Args>, { body, kind }: Entry): Effect.Effect<Exit.Exit<A, F>, CodecError> => {
+    const at = { key: call.key, keyspace: keyspace.name }
+    if (kind === "success") return andThen(successes.decode(body, at), (value) => Exit.succeed(Exit.succeed(value)))
+    return failures === undefined
+      ? Exit.fail(
+        new CodecError({ ...at, detail: "it is a failure, and there is no schema for one", operation: "decode" })
+      )
+      : andThen(failures.decode(body, at), (error) => Exit.succeed(Exit.fail(error)))
+  }
+
+  /** Keeps a fresh answer in memory, unless something has been forgotten since it was read. */
+  const hold = (call: Call<Args>, entry: Entry, exit: Exit.Exit<A, F>, now: number, generation: number): void => {
+    if (memory === undefined || call.situation === "transaction") return
+    const { freshUntil, lookupMillis, storedAt, tags } = entry
+    memory.set(
+      call.text,
+      { exit, freshUntil, lookupMillis, storedAs: call.key, storedAt, tagged: tags.length > 0 },
+      now,
+      generation
+    )
+  }
+
+  return { decode, hold, isFallback, judge, read, reading, readMany }
+}
+
+/**
+ * What is stored under a key, invalidated or not.
+ *
+ * @internal
+ */
+export const entryOf = (stored: Option.Option<Storage.Entry>): Entry | undefined =>
+  Option.isNone(stored) ? undefined : parse(stored.value.value)
