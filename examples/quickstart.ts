@@ -1,20 +1,20 @@
 /**
- * Facts about every file of a source tree, computed once and kept for a while in a typed store on SQLite.
+ * Facts about every file of a source tree, by a memoised function: computed once, and kept for a while on SQLite.
  *
  *     npm run quickstart            this repository
  *     npm run quickstart -- <root>  another tree
  *
- * The second run serves from the store. A changed file is computed again, a vanished one is removed, and what has
+ * The second run is served from the store. A changed file is computed again, a vanished one is removed, and what has
  * expired is swept. The database is `.quickstart/files.db` under the current folder, or what `QUICKSTART_DB` says. Facts
  * live for 30 days, or what `QUICKSTART_TTL` says: try "5 seconds".
  */
-import { Config, Console, Data, Effect, Option, Schema, Stream } from "effect"
-import { Sqlite, Storage, TtlStore } from "effect-kv"
+import { Config, Console, Data, Effect, Layer, Option, Schema } from "effect"
+import { KeyValueStore, Memoize, Sqlite, Storage } from "effect-kv"
 import { createHash } from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 
-/** What is worth keeping of a file, with the size and time by which a change is noticed. */
+/** What is worth knowing of a file, with the size and time by which a change is noticed. */
 const Facts = Schema.Struct({
   size: Schema.Number,
   modified: Schema.Number,
@@ -24,11 +24,11 @@ const Facts = Schema.Struct({
   sha256: Schema.String
 })
 
-/** The store. What an older version of this program wrote and no longer fits is computed again. */
-class Files extends TtlStore.Tag<Files>()("quickstart/Files", {
-  keyspace: "files",
+/** The files of each tree as it was found last: those that are not there any more have vanished. */
+class Trees extends KeyValueStore.Tag<Trees>()("quickstart/Trees", {
+  keyspace: "trees",
   onDecodeFailure: "miss",
-  value: Facts
+  value: Schema.Array(Schema.String)
 }) {}
 
 class FileError extends Data.TaggedError("FileError")<{ readonly file: string; readonly cause: unknown }> {
@@ -74,45 +74,52 @@ const count = (content: Buffer) => {
 }
 
 const program = Effect.gen(function*() {
-  const timeToLive = yield* Config.duration("QUICKSTART_TTL").pipe(Config.withDefault("30 days"))
-  const root = path.resolve(process.argv[2] ?? path.dirname(import.meta.dirname))
-  // A view of its own for each tree, so that no run takes the files of another tree for vanished.
-  const files = (yield* Files).prefix(`${root}//`)
+  let computed = 0
+  const factsOf = yield* Memoize.make({
+    name: "factsOf",
+    args: Schema.Tuple(Schema.String, Schema.Number, Schema.Number),
+    success: Facts,
+    timeToLive: yield* Config.duration("QUICKSTART_TTL").pipe(Config.withDefault("30 days")),
+    // One answer a file: that of its last change.
+    key: (file) => file
+  }, (file, size, modified) =>
+    Effect.map(reading(file, (_) => fs.readFile(_)), (content) => {
+      computed++
+      return { modified, size, ...count(content) }
+    }))
 
   const visit = (file: string) =>
     Effect.gen(function*() {
-      const key = path.relative(root, file)
       // Before reading: what is written in between is found changed by the next run.
       const { mtimeMs: modified, size } = yield* reading(file, (_) => fs.stat(_))
-      const known = yield* files.get(key)
-      if (Option.isSome(known) && known.value.size === size && known.value.modified === modified) {
-        // Serving does not touch: size and time can miss a change, and that must not last for ever. Facts without an
-        // expiry are of an older version of this program. They get one.
-        yield* files.expire(key, timeToLive, { onlyIf: "persistent" })
-        return { computed: false, facts: known.value, key }
-      }
-      const facts = { modified, size, ...count(yield* reading(file, (_) => fs.readFile(_))) }
-      yield* files.set(key, facts, { timeToLive })
-      return { computed: true, facts, key }
+      const facts = yield* factsOf(file, size, modified)
+      const isChanged = facts.size !== size || facts.modified !== modified
+      return { facts: isChanged ? yield* factsOf.refresh(file, size, modified) : facts, file }
     })
 
+  const root = path.resolve(process.argv[2] ?? path.dirname(import.meta.dirname))
   const found = yield* walk(root)
   const visited = (yield* Effect.forEach(found, (file) => orSkip(visit(file)), { concurrency: 8 })).flatMap(
     Option.toArray
   )
+  // What was computed again has taken the place of what it was before, and is not expired.
+  const { maintenance } = yield* Storage.Storage
+  const swept = yield* maintenance.compact
 
-  const present = new Set(found.map((file) => path.relative(root, file)))
-  const vanished = yield* Stream.runCollect(Stream.filter(files.keys(), (key) => !present.has(key)))
-  const removed = yield* files.removeMany(vanished)
-  // All trees' expired facts. What was computed again has taken the place of what it was before, and does not count.
-  const swept = yield* files.sweep
+  const before = yield* (yield* Trees).swap(root, found)
+  const present = new Set(found)
+  let removed = 0
+  for (const file of Option.getOrElse(before, () => [])) {
+    if (!present.has(file) && (yield* factsOf.invalidate(file, 0, 0))) removed++
+  }
 
   const total = (of: (facts: typeof Facts.Type) => number) => visited.reduce((sum, { facts }) => sum + of(facts), 0)
-  const computed = visited.filter((file) => file.computed).length
   const longest = visited.reduce((a, b) => (a?.facts.lines ?? 0) >= b.facts.lines ? a : b, visited.at(0))
   const copies = visited.length - new Set(visited.map(({ facts }) => facts.sha256)).size
   yield* Console.log(`${root}: ${visited.length} files, ${total((_) => _.lines)} lines, ${total((_) => _.words)} words`)
-  if (longest !== undefined) yield* Console.log(`most lines: ${longest.key}, ${longest.facts.lines}`)
+  if (longest !== undefined) {
+    yield* Console.log(`most lines: ${path.relative(root, longest.file)}, ${longest.facts.lines}`)
+  }
   yield* Console.log(`copies of another file: ${copies}, removed from the store: ${removed}`)
   yield* Console.log(`swept: ${swept}`)
   yield* Console.log(`from the store: ${visited.length - computed}, computed: ${computed}`)
@@ -122,11 +129,12 @@ const SqliteLive = Sqlite.layerConfig({
   filename: Config.string("QUICKSTART_DB").pipe(Config.withDefault(".quickstart/files.db"))
 })
 
+// The program sweeps by itself.
+const StorageLive = Layer.provide(Storage.layer({ sweep: false }), SqliteLive)
+
 program.pipe(
-  Effect.provide(Files.layer),
-  // The program sweeps by itself.
-  Effect.provide(Storage.layer({ sweep: false })),
-  Effect.provide(SqliteLive),
+  Effect.scoped,
+  Effect.provide(Layer.provideMerge(Trees.layer, StorageLive)),
   Effect.catchAll((error) =>
     Effect.zipRight(
       Console.error(error.message),

@@ -20,6 +20,7 @@ import type * as Request from "effect/Request"
 import type * as RequestResolver from "effect/RequestResolver"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type * as Types from "effect/Types"
 import type * as Codec from "./Codec.js"
 import * as internal from "./internal/memoize/memo.js"
 import * as observed from "./internal/memoize/metrics.js"
@@ -135,7 +136,7 @@ export interface CommonOptions<Args extends ReadonlyArray<unknown>, A, F, IF, RF
   /** How long an answer is fresh. Zero or less: it is not stored. Infinite: it does not expire. */
   readonly timeToLive: Duration.DurationInput | ((exit: Exit.Exit<A, F>, args: Args) => Duration.DurationInput)
   /** What tells calls apart, instead of all their arguments. */
-  readonly key?: ((...args: Args) => Key) | undefined
+  readonly key?: ((...args: Types.Mutable<Args>) => Key) | undefined
   /** By which `invalidateTag` finds the answer. Stored failures have none. */
   readonly tags?: ((args: Args, value: A) => Iterable<string>) | undefined
   /**
@@ -304,7 +305,7 @@ export function make<
   S extends "call" | "fail" = "call"
 >(
   options: Options<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO, H, D, S>,
-  f: (...args: [...Args]) => Effect.Effect<A, E, R>
+  f: (...args: Types.Mutable<Args>) => Effect.Effect<A, E, R>
 ): Effect.Effect<
   Memo<Args, A, E | F | Failures<H, D, S>>,
   StorageError,
@@ -328,7 +329,7 @@ export function make<
   S extends "call" | "fail"
 >(
   options: Options<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO, H, D, S>,
-  f: (...args: [...Args]) => Effect.Effect<A, E, R>
+  f: (...args: Types.Mutable<Args>) => Effect.Effect<A, E, R>
 ) {
   return internal.make(options, f)
 }
@@ -379,7 +380,7 @@ export function promise<
   options: Options<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO, H, D, S> & {
     readonly catch?: ((error: unknown) => E) | undefined
   },
-  f: (...args: [...Args, AbortSignal]) => A | Promise<A>
+  f: (...args: [...Types.Mutable<Args>, AbortSignal]) => A | Promise<A>
 ): Effect.Effect<
   Memo<Args, A, E | F | Failures<H, D, S>>,
   StorageError,
@@ -404,7 +405,7 @@ export function promise<
   options: Options<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO, H, D, S> & {
     readonly catch?: ((error: unknown) => E) | undefined
   },
-  f: (...args: [...Args, AbortSignal]) => A | Promise<A>
+  f: (...args: [...Types.Mutable<Args>, AbortSignal]) => A | Promise<A>
 ) {
   return internal.make(options, internal.fromPromise(f, options.catch))
 }
@@ -557,7 +558,7 @@ export const Tag = <Self>() =>
   options: FunctionOptions<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO, H, D, S> & {
     readonly name?: string | undefined
   },
-  f: (...args: [...Args]) => Effect.Effect<A, E, R>
+  f: (...args: Types.Mutable<Args>) => Effect.Effect<A, E, R>
 ): TagClass<Self, Id, Args, A, E | F, R | RArgs | RA | RF | RO, Failures<H, D, S>> => {
   const tag = Context.Tag(id)<Self, Memo<Args, A, E | F | Failures<H, D, S>>>()
   const layer = Layer.scoped(tag, make({ ...options, name: options.name ?? id }, f))

@@ -1,7 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Effect, Layer, Redacted, Schema, type Scope } from "effect"
-import { KeyValueStore, Sqlite, Storage, TtlStore } from "effect-kv"
+import { Effect, Redacted, type Scope } from "effect"
 import { spawn } from "node:child_process"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
@@ -44,14 +43,17 @@ const temporaryFolder = Effect.acquireRelease(
 
 /** A line of the output that shows that the example did what it is for. */
 const lines: Readonly<Record<string, string>> = {
+  "batch-loader.ts": "query for banana, cherry",
   "counter.ts": "4 processes, 250 additions each: 1000",
   "encrypted.ts": "the file shows: p-1 true, Lovelace false, penicillin false",
   "engines.ts": "ada came 2 times, and 2 sessions are open",
   "interop.ts": "run 2, Bern: Rate limit exceeded",
   "export.ts": "Ada Lovelace has a session: Remaining",
+  "negative-caching.ts": "eve: UserNotFound, 6 queries",
   "observability.ts": "prices: hits 1, misses 1, writes 2, expirations 1",
   "prefix.ts": "removed 7 of rome; left: 3 and 13 in all",
   "sessions.ts": "signed out everywhere: 2 sessions",
+  "slow-api.ts": "and is left alone for a minute: 12 degrees, 3 requests",
   "testclock.ts": "expired codes are swept: passed",
   "testing.ts": "an invitation works once: passed",
   "transaction.ts": "after the failed order: 3 pears left, 1 orders, 1 journal entries"
@@ -106,6 +108,23 @@ describe("examples/observability.ts", () => {
           "    transaction: failed, SoldOut",
           "      modify stock: ok",
           "    set orders: ok"
+        ].join("\n")
+      )
+    }), 60_000)
+})
+
+describe("examples/slow-api.ts", () => {
+  it.live("asks once for all, serves what is stale, and leaves alone what is down", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* run("slow-api.ts")
+      assert.strictEqual(
+        stdout,
+        [
+          "after 1000 callers at once: 11 degrees, 1 requests",
+          "stale, answered at once: 11 degrees, 1 requests",
+          "refreshed behind it: 12 degrees, 2 requests",
+          "the API is down: 12 degrees, 3 requests",
+          "and is left alone for a minute: 12 degrees, 3 requests\n"
         ].join("\n")
       )
     }), 60_000)
@@ -245,37 +264,6 @@ describe("examples/quickstart.ts", () => {
       })
     return attempt(1)
   }, 180_000)
-
-  it.scopedLive(
-    "serves what an older version has written without an expiry, and gives it one",
-    () =>
-      Effect.gen(function*() {
-        const folder = yield* temporaryFolder
-        const tree = path.join(folder, "tree")
-        const filename = path.join(folder, "files.db")
-        const env = { QUICKSTART_DB: filename }
-        yield* writeTree(tree, ["a", "b"])
-        yield* summaryOf(tree, env)
-        const inStorage = Effect.provide(
-          Layer.provide(Storage.layer({ sweep: false }), Sqlite.layer({ filename }))
-        )
-        const ttls = Effect.flatMap(TtlStore.make({ keyspace: "files", value: Schema.Unknown }), (files) =>
-          Effect.flatMap(files.toMap(), (all) =>
-            Effect.forEach(all.keys(), (key) =>
-              Effect.map(files.ttl(key), ({ _tag }) => _tag))))
-
-        // The older version had a KeyValueStore, which knows of no expiry.
-        const older = Effect.gen(function*() {
-          const files = yield* KeyValueStore.make({ keyspace: "files", value: Schema.Unknown })
-          yield* files.setMany(yield* files.toMap())
-          return yield* ttls
-        })
-        deepStrictEqual(yield* inStorage(older), ["Persistent", "Persistent"])
-        deepStrictEqual(yield* summaryOf(tree, env), { computed: 0, fromStore: 2, removed: 0, swept: 0 })
-        deepStrictEqual(yield* inStorage(ttls), ["Remaining", "Remaining"])
-      }),
-    120_000
-  )
 
   it.scopedLive("says what is wrong, and fails", () =>
     Effect.gen(function*() {

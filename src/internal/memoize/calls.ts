@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as ParseResult from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
+import type * as Types from "effect/Types"
 import { CodecError } from "../../Codec.js"
 import type { Key } from "../../Memoize.js"
 import { andThen, fromParser, providing } from "../done.js"
@@ -43,7 +44,7 @@ export interface Calls<in out Args> {
 export const makeCalls = <Args extends ReadonlyArray<unknown>, IArgs, RArgs>(
   options: {
     readonly args: Schema.Schema<Args, IArgs, RArgs>
-    readonly key?: ((...args: Args) => Key) | undefined
+    readonly key?: ((...args: Types.Mutable<Args>) => Key) | undefined
     readonly name: string
     readonly version?: number | string | undefined
   },

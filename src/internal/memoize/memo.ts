@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import type * as Types from "effect/Types"
 import type { Memo, Trouble } from "../../Memoize.js"
 import { isDone, providing } from "../done.js"
 import { clockOf, isTraced } from "../storage/compat.js"
@@ -28,7 +29,7 @@ const mostAsking = 10_000
 /** @internal */
 export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, RA, E, R, F, IF, RF, RO>(
   options: PartsOptions<Args, IArgs, RArgs, A, IA, RA, F, IF, RF, RO>,
-  f: (...args: [...Args]) => Effect.Effect<A, E, R>
+  f: (...args: Types.Mutable<Args>) => Effect.Effect<A, E, R>
 ) =>
   Effect.gen(function*() {
     type Failure = E | F | Trouble | Cause.TimeoutException
@@ -230,10 +231,10 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
 
 /** @internal */
 export const fromPromise = <Args extends ReadonlyArray<unknown>, A, E>(
-  f: (...args: [...Args, AbortSignal]) => A | Promise<A>,
+  f: (...args: [...Types.Mutable<Args>, AbortSignal]) => A | Promise<A>,
   onRejected: ((error: unknown) => E) | undefined
 ) =>
-(...args: [...Args]): Effect.Effect<A, E | Cause.UnknownException> => {
+(...args: Types.Mutable<Args>): Effect.Effect<A, E | Cause.UnknownException> => {
   const run = async (signal: AbortSignal) => f(...args, signal)
   return onRejected === undefined ? Effect.tryPromise(run) : Effect.tryPromise({ catch: onRejected, try: run })
 }
