@@ -76,7 +76,13 @@ export class Flights<A> {
         // Whoever joins must expect the failures of another one's effect.
         const outcome = restore(Deferred.await(flight.outcome) as Effect.Effect<A, E>)
         const waiting = Effect.matchCauseEffect(outcome, {
-          onFailure: (cause) => Effect.zipRight(this.leave(flight, from), Effect.failCause(cause)),
+          onFailure: (cause) => {
+            const { fiber } = flight
+            const isLast = this.leave(flight, from)
+            return isLast && fiber !== undefined
+              ? Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(cause))
+              : Effect.failCause(cause)
+          },
           onSuccess: (value) => {
             this.leave(flight, from)
             return Exit.succeed(value)
@@ -122,12 +128,12 @@ export class Flights<A> {
     })
   }
 
-  /** Who leaves last takes the flight along, if it has not landed. */
-  private leave(flight: Flight<A>, from: Waiting | undefined): Effect.Effect<void> {
+  /** Whether it was the last one, with whom the flight ends if it has not landed. */
+  private leave(flight: Flight<A>, from: Waiting | undefined): boolean {
     from?.awaited.splice(from.awaited.indexOf(flight), 1)
-    if (--flight.passengers > 0 || flight.fiber === undefined) return Effect.void
+    if (--flight.passengers > 0) return false
     this.forget(flight)
-    return Effect.asVoid(Fiber.interrupt(flight.fiber))
+    return true
   }
 
   private forget(flight: Flight<A>): void {
