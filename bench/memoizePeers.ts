@@ -324,6 +324,7 @@ const check = async ({ answerTo, name, origin }: MemoSide) => {
 const peers: ReadonlyArray<readonly [names: ReadonlyArray<string>, open: (folder: string) => Promise<MemoSide>]> = [
   [["bentocache", "kysely"], openBento],
   [["@epic-web/cachified", "lru-cache"], openCachified],
+  // A peer that the library is built with, too.
   [[], openPersistedCache]
 ]
 
@@ -332,8 +333,15 @@ export const memoizePeers = async (folder: string): Promise<void> => {
   say("")
   for (const [names, open] of peers) {
     const missing = missingOf(names)
-    if (missing !== undefined) say(missing)
-    else sides.push(await open(folder))
+    if (missing !== undefined) {
+      say(missing)
+      continue
+    }
+    try {
+      sides.push(await open(folder))
+    } catch (error) {
+      say(`${names.join(" and ")}: installed, and cannot be opened (${String(error).split("\n")[0]})`)
+    }
   }
   for (const { name, note } of sides) say(`${name}: ${note}.`)
   say("")
