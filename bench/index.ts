@@ -13,6 +13,7 @@ import { againstPeers } from "./againstPeers.js"
 import { againstPostgres } from "./againstPostgres.js"
 import { againstRaw } from "./againstRaw.js"
 import { printMachine, say } from "./harness.js"
+import { memoize } from "./memoize.js"
 import { memory } from "./memory.js"
 import { sweep } from "./sweep.js"
 import { timeToLive } from "./timeToLive.js"
@@ -23,6 +24,7 @@ const sections: Record<
 > = {
   raw: ["Against better-sqlite3, prepared statements", againstRaw],
   ttl: ["TtlStore against KeyValueStore", timeToLive],
+  memoize: ["Memoize against better-sqlite3 and a Deferred, then against peers; below 1 is ahead", memoize],
   peers: ["Against peers; below 1 is ahead", (folder) => Effect.promise(() => againstPeers(folder))],
   postgres: ["Against pg on PostgreSQL, pools of 10", () => againstPostgres],
   sweep: ["Sweep of what has expired", sweep],

@@ -46,7 +46,7 @@ export const hour = 3_600_000
 const manifest = new URL("../../bench/package.json", import.meta.url)
 
 /** The version in bench/node_modules. Those above hold other versions, for other ends. */
-const versionOf = (name: string): string | undefined => {
+export const versionOf = (name: string): string | undefined => {
   try {
     const found: { readonly version: string } = JSON.parse(
       readFileSync(new URL(`node_modules/${name}/package.json`, manifest), "utf8")
@@ -57,14 +57,20 @@ const versionOf = (name: string): string | undefined => {
   }
 }
 
+/** Says who of them is not installed. */
+export const missingOf = (names: ReadonlyArray<string>): string | undefined => {
+  const missing = names.filter((name) => versionOf(name) === undefined)
+  return missing.length === 0 ? undefined : `${missing.join(" and ")}: not installed (npm install --prefix bench)`
+}
+
 export type Opened = { readonly sides: ReadonlyArray<Side> } | { readonly missing: string }
 
 const open = async (
   names: ReadonlyArray<string>,
   sides: (load: (name: string) => unknown, versions: string) => Promise<ReadonlyArray<Side>>
 ): Promise<Opened> => {
-  const missing = names.filter((name) => versionOf(name) === undefined)
-  if (missing.length > 0) return { missing: `${missing.join(" and ")}: not installed (npm install --prefix bench)` }
+  const missing = missingOf(names)
+  if (missing !== undefined) return { missing }
   try {
     return { sides: await sides(createRequire(manifest), names.map((name) => `${name} ${versionOf(name)}`).join(", ")) }
   } catch (error) {

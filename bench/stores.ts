@@ -2,7 +2,8 @@
 import { Effect, Fiber, Layer, Schema } from "effect"
 import { Codec, KeyValueStore, Sqlite, Storage, TtlStore } from "effect-kv"
 
-const Small = Schema.Struct({ id: Schema.Number, name: Schema.String, tags: Schema.Array(Schema.String) })
+/** The schema of `Small` in values.ts. */
+export const Small = Schema.Struct({ id: Schema.Number, name: Schema.String, tags: Schema.Array(Schema.String) })
 
 export class Texts extends KeyValueStore.Tag<Texts>()("Texts", { keyspace: "texts", value: Codec.text }) {}
 export class Bytes extends KeyValueStore.Tag<Bytes>()("Bytes", { keyspace: "bytes", value: Codec.bytes }) {}
