@@ -332,6 +332,23 @@ export const suite = (engine: Engine) =>
       )
 
       test(
+        "all: what was invalidated or is expired is no answer any more",
+        Effect.gen(function*() {
+          const { memo } = yield* counting({ timeToLive: 1000 })
+          yield* memo("expired")
+          yield* TestClock.adjust(1000)
+          yield* memo("a")
+          yield* memo("b")
+          yield* memo("c")
+          yield* memo.invalidate("a")
+          yield* memo.invalidate("never there")
+          yield* memo.softInvalidate("nor this")
+          yield* memo.softInvalidate("b")
+          assert.strictEqual(yield* memo.invalidateAll, 2)
+        })
+      )
+
+      test(
         "soft: the next call computes",
         Effect.gen(function*() {
           const { memo } = yield* counting()
