@@ -1,19 +1,8 @@
 /** What is asked of memoised functions by interleavings that are rare, and by those who mean harm. */
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import {
-  Deferred,
-  Effect,
-  Exit,
-  Fiber,
-  FiberId,
-  Option,
-  Request,
-  RequestResolver,
-  Schema,
-  Scope,
-  TestClock
-} from "effect"
+import type { Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, FiberId, Option, Request, RequestResolver, Schema, TestClock } from "effect"
 import { Memoize, Storage } from "effect-kv"
 import { describeOn, kinds, memory } from "./engines.js"
 import { keysOf } from "./support.js"
@@ -546,17 +535,6 @@ describe("a batch", () => {
       deepStrictEqual(yield* ask(all), all.map((of) => of * 2))
       deepStrictEqual(batches.length, 1)
     }), 60_000)
-
-  one("has each request bypassed that is to be", () =>
-    Effect.gen(function*() {
-      const { ask, batches, memo } = yield* doubling
-      yield* ask([1, 2])
-      yield* Effect.all(
-        [Memoize.bypass(Effect.request(new Double({ of: 1 }), memo)), Effect.request(new Double({ of: 2 }), memo)],
-        { batching: true }
-      )
-      deepStrictEqual(batches, [[1, 2], [1]])
-    }))
 })
 
 for (const engine of kinds) {
@@ -618,24 +596,6 @@ for (const engine of kinds) {
             )
           ))
         deepStrictEqual(lost.filter((one) => one), [])
-      }))
-
-    on("that is made in one that is rolled back still works", () =>
-      Effect.gen(function*() {
-        const storage = yield* Storage.Storage
-        const scope = yield* Effect.scope
-        const { asked, f } = counting()
-        const made = yield* Deferred.make<Memoize.Memo<[string], number>>()
-        yield* Effect.flip(storage.transaction(
-          Memoize.make({ ...common, maxEntries: 5, name: "new", onStorageFailure: "call", tags: () => ["t"] }, f).pipe(
-            Scope.extend(scope),
-            Effect.flatMap((memo) => Deferred.succeed(made, memo)),
-            Effect.zipRight(Effect.fail("rolled back"))
-          )
-        ))
-        const memo = yield* Deferred.await(made)
-        deepStrictEqual([yield* memo("a"), yield* memo("a")], [1, 1])
-        deepStrictEqual(asked.length, 1)
       }))
 
     on("has odd names, tags and arguments", () =>

@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import type * as Types from "effect/Types"
 import type { Memo, Trouble } from "../../Memoize.js"
 import { isDone, providing } from "../done.js"
-import { clockOf, isTraced } from "../storage/compat.js"
+import { clockOf, isTraced, withNow } from "../storage/compat.js"
 import { lastingContext } from "../storage/transactions.js"
 import type { Call } from "./calls.js"
 import { announcingInvalidated } from "./coherence.js"
@@ -59,22 +59,24 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
     const once = (call: Call<Args>, known: Known): Effect.Effect<Exit.Exit<A, Failure>, Trouble> =>
       Effect.map(flow.compute([{ call, known }]), ([exit = unanswered]) => exit)
 
-    /** A fresh answer that has been stored meanwhile. */
+    /** What somebody has stored meanwhile: an answer, or that the function is to be left alone. */
     const found = (known: Known, call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
-      Effect.clockWith((clock) =>
-        known.entry !== undefined && reading.judge(known, clock.unsafeCurrentTimeMillis()) === "fresh"
+      withNow((now) => {
+        const judgement = reading.judge(known, now)
+        return known.entry !== undefined && (judgement === "fresh" || judgement === "resting")
           ? Effect.option(reading.decode(call, known.entry))
           : Effect.succeedNone
-      )
-    const lookAgain = (call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
-      Effect.flatMap(Effect.orElseSucceed(reading.read(call), () => nothing), (known) => found(known, call))
-
-    const computed = (call: Call<Args>, known: Known): Effect.Effect<A, Failure> =>
-      Effect.flatten(
-        leases === undefined || call.situation === "transaction"
-          ? once(call, known)
-          : leases.within(call.key, lookAgain(call), once(call, known), (error) => tolerate(error, once(call, known)))
-      )
+      })
+    const computed = (call: Call<Args>, known: Known): Effect.Effect<A, Failure> => {
+      if (leases === undefined || call.situation === "transaction") return Effect.flatten(once(call, known))
+      let latest = known
+      const lookAgain = Effect.flatMap(Effect.orElseSucceed(reading.read(call), () => nothing), (known) => {
+        latest = known
+        return found(latest, call)
+      })
+      const compute = Effect.suspend(() => once(call, latest))
+      return Effect.flatten(leases.within(call.key, lookAgain, compute, (error) => tolerate(error, compute)))
+    }
 
     /** Joins those for whom the function is called. Who read before somebody landed looks again. */
     const flying = (call: Call<Args>, known: Known, landed: number | undefined): Effect.Effect<A, Failure> =>
@@ -188,36 +190,39 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         })
     }
 
-    const memo = (...args: Args): Effect.Effect<A, Failure> =>
+    /** Calls the function, wherever it is not to be memoised. */
+    const unless = (
+      args: Args,
+      otherwise: (situation: Situation, fiber: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<A, Failure>
+    ): Effect.Effect<A, Failure> =>
       Effect.withFiberRuntime((fiber) => {
         const situation = situationOf(fiber.currentContext)
         return situation === "bypassed"
           ? around(args)
           : isEnabled === undefined
-          ? memoised(args, situation, fiber)
-          : Effect.flatMap(isEnabled, (on) => on ? memoised(args, situation, fiber) : around(args))
+          ? otherwise(situation, fiber)
+          : Effect.flatMap(isEnabled, (on) => on ? otherwise(situation, fiber) : around(args))
       })
 
+    const memo = (...args: Args): Effect.Effect<A, Failure> =>
+      unless(args, (situation, fiber) => memoised(args, situation, fiber))
+
+    const refreshed = (call: Call<Args>): Effect.Effect<A, Failure> => {
+      count.refreshes(1)
+      // What is being computed is not stored any more, and those who come from now on do not wait for it.
+      const raised = Effect.catchAll(versions.raise(call.key), (error) => tolerate(error, Effect.void))
+      return Effect.zipRight(
+        Effect.zipRight(raised, announcingInvalidated(storage, keyspace.name, call)),
+        // No stale answer stands in for what was asked for.
+        Effect.suspend(() => flights.join(call.key, Effect.flatten(once(call, nothing)), () => run(call.args)))
+      )
+    }
     const refresh = (...args: Args): Effect.Effect<A, Failure> =>
-      Effect.withFiberRuntime((fiber) => {
-        const situation = situationOf(fiber.currentContext)
-        if (situation === "bypassed") return around(args)
-        return Effect.matchEffect(calls.textOf(args), {
+      unless(args, (situation) =>
+        Effect.matchEffect(calls.textOf(args), {
           onFailure: (error) => tolerate(error, run(args)),
-          onSuccess: (text) => {
-            const call = calls.callOf(args, text, situation)
-            count.refreshes(1)
-            // What is being computed is not stored any more, and those who come from now on do not wait for it. No stale
-            // answer stands in for what was asked for.
-            const raised = Effect.catchAll(versions.raise(call.key), (error) => tolerate(error, Effect.void))
-            const anew = Effect.flatten(once(call, nothing))
-            return Effect.zipRight(
-              Effect.zipRight(raised, announcingInvalidated(storage, keyspace.name, call)),
-              Effect.suspend(() => flights.join(call.key, anew, () => run(args)))
-            )
-          }
-        })
-      })
+          onSuccess: (text) => refreshed(calls.callOf(args, text, situation))
+        }))
 
     return Object.assign(memo, makeControls(parts, reading), { refresh })
   })

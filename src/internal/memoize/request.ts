@@ -93,16 +93,25 @@ export const make = <
       }
     }
 
+    /** What a batch is about to ask for. */
+    const claimed = new Set<string>()
+
     /** Has the resolver answer, in one batch, what nobody is waiting for yet. */
     const fly = (needs: ReadonlyArray<Need<Args>>): Effect.Effect<ReadonlyArray<Answer>> =>
       Effect.suspend(() => {
         if (needs[0]?.call.situation === "transaction") return flow.compute(needs)
-        const partOf = batchOf(needs.filter(({ call: { key } }) => !flights.isFlying(key)))
-        return Effect.forEach(
+        const own = needs.filter(({ call: { key } }) => !flights.isFlying(key) && !claimed.has(key))
+        for (const { call: { key } } of own) claimed.add(key)
+        const release = Effect.sync(() => {
+          for (const { call: { key } } of own) claimed.delete(key)
+        })
+        const partOf = batchOf(own)
+        const flown = Effect.forEach(
           needs,
           (need) => Effect.exit(flow.patiently(need.call, need.known, partOf(need))),
           { concurrency: "unbounded" }
         )
+        return Effect.ensuring(flown, release)
       })
 
     /** The answers of calls that differ, in their order. */
