@@ -134,9 +134,14 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
         )
         const current = all.filter((_, i) => areCurrent[i])
         const sizes = yield* sizesOf(current.map(({ answer }) => answer.call.key))
-        yield* keyspace.setMany(
-          current.map(({ answer, expiresAt, value }) => ({ expiresAt, key: answer.call.key, value }))
-        )
+        const [first, ...more] = current.map(({ answer, expiresAt, value }) => ({
+          expiresAt,
+          key: answer.call.key,
+          value
+        }))
+        // One alone needs no savepoint.
+        if (first !== undefined && more.length === 0) yield* keyspace.set(first.key, first.value, first.expiresAt)
+        else if (first !== undefined) yield* keyspace.setMany([first, ...more])
         return current.map((prepared, i) => ({ prepared, replaced: Option.getOrUndefined(sizes[i] ?? Option.none()) }))
       }).pipe(soundly),
       { retry: true }
