@@ -21,6 +21,8 @@ interface Held<A, E> {
   readonly kept: Kept<A, E>
   readonly since: number
   readonly until: number
+  /** Since it was last looked at to make room. */
+  isUsed: boolean
 }
 
 /** @internal */
@@ -41,11 +43,8 @@ export class InMemory<A, E> {
 
   get(key: string, now: number): Kept<A, E> | undefined {
     const held = this.held.get(key)
-    if (held === undefined) return undefined
-    this.held.delete(key)
-    if (now >= held.until || now >= held.kept.freshUntil) return undefined
-    // The last one is the one that was used last.
-    this.held.set(key, held)
+    if (held === undefined || now >= held.until || now >= held.kept.freshUntil) return undefined
+    held.isUsed = true
     return held.kept
   }
 
@@ -54,11 +53,17 @@ export class InMemory<A, E> {
     const isOutdated = this.forgotten > moment || (this.held.get(key)?.since ?? 0) > moment
     if (isOutdated || now < this.allQuiet || now < (this.quiet.get(key) ?? 0)) return
     this.held.delete(key)
-    this.held.set(key, { kept, since: ++this.changes, until: now + this.maxAge })
-    if (this.held.size <= this.capacity) return
-    for (const oldest of this.held.keys()) {
-      this.held.delete(oldest)
-      return
+    this.held.set(key, { isUsed: false, kept, since: ++this.changes, until: now + this.maxAge })
+    if (this.held.size > this.capacity) this.makeRoom()
+  }
+
+  /** The oldest goes that was not used; what was used has a second chance, and goes to the end. */
+  private makeRoom(): void {
+    for (const [key, held] of this.held) {
+      this.held.delete(key)
+      if (!held.isUsed) return
+      held.isUsed = false
+      this.held.set(key, held)
     }
   }
 
