@@ -22,8 +22,10 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Types from "effect/Types"
 import type * as Codec from "./Codec.js"
+import { makeDouble } from "./internal/memoize/double.js"
 import * as internal from "./internal/memoize/memo.js"
 import * as observed from "./internal/memoize/metrics.js"
+import { fromPromise } from "./internal/memoize/promise.js"
 import * as requests from "./internal/memoize/request.js"
 import { bypassing } from "./internal/memoize/situation.js"
 import * as versions from "./internal/memoize/versions.js"
@@ -407,7 +409,7 @@ export function promise<
   },
   f: (...args: [...Types.Mutable<Args>, AbortSignal]) => A | Promise<A>
 ) {
-  return internal.make(options, internal.fromPromise(f, options.catch))
+  return internal.make(options, fromPromise(options.args, f, options.catch))
 }
 
 /**
@@ -504,7 +506,7 @@ export interface TagClass<Self, Id extends string, Args extends ReadonlyArray<un
   /** The memoised function in a memory of its own. */
   readonly layerMemory: Layer.Layer<Self, StorageError, R>
   /** A test double: another function, that is called each time. Nothing is stored, so there is nothing to invalidate. */
-  readonly layerTest: <RT = never>(f: (...args: Args) => Effect.Effect<A, E, RT>) => Layer.Layer<Self, never, RT>
+  readonly layerTest: <RT = never>(f: (...args: Args) => Effect.Effect<A, E | X, RT>) => Layer.Layer<Self, never, RT>
 }
 
 /**
@@ -565,7 +567,8 @@ export const Tag = <Self>() =>
   return Object.assign(tag, {
     layer,
     layerMemory: inMemory(layer),
-    layerTest: <RT>(f: (...args: Args) => Effect.Effect<A, E | F, RT>) => Layer.effect(tag, internal.makeDouble(f))
+    layerTest: <RT>(f: (...args: Args) => Effect.Effect<A, E | F | Failures<H, D, S>, RT>) =>
+      Layer.effect(tag, makeDouble(options.name ?? id, f))
   })
 }
 

@@ -13,9 +13,6 @@ const none: ReadonlyArray<MetricLabel.MetricLabel> = []
 const keyOf = (name: string, description: string) => MetricKey.counter(name, { description, incremental: true })
 
 /** @internal */
-export type Descriptions<Name extends string> = Readonly<Record<Name, readonly [name: string, description: string]>>
-
-/** @internal */
 export const counter = ([name, description]: readonly [name: string, description: string]) =>
   Metric.fromMetricKey(keyOf(name, description))
 

@@ -12,8 +12,8 @@ import type { Failure } from "../../KeyValueStore.js"
 import type * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import type { Expiry, TtlStore } from "../../TtlStore.js"
+import { keyOf } from "../store/anyText.js"
 import { makePlain } from "../store/ttlStore.js"
-import { keyOf } from "./keys.js"
 
 const toExpiry = (timeToLive: Option.Option<Duration.Duration>): Expiry | undefined =>
   Option.isSome(timeToLive) ? { timeToLive: timeToLive.value } : undefined

@@ -17,7 +17,7 @@ import * as Option from "effect/Option"
 import * as Storage from "../../Storage.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { parseDuration, shown } from "../storage/duration.js"
-import { keyOf } from "./keys.js"
+import { keyOf } from "../store/anyText.js"
 
 /** Tokens, and a time in milliseconds: taken, until the window ends; or left, when they were refilled. */
 type State = readonly [tokens: number, time: number]

@@ -28,16 +28,26 @@ export interface Settings {
 }
 
 /**
- * How long a count is trusted, in milliseconds, and how many times as long as it took to count: what other processes
- * store meanwhile, and what expires, goes unnoticed.
+ * How long a count is trusted, in times as long as it took to count: what other processes store meanwhile, and what
+ * expires, goes unnoticed.
  */
-const leastTrust = 1000
 const trustFactor = 100
 /** How many uses are remembered until they are written. */
 const mostUses = 10_000
 const usesEvery = Duration.seconds(1)
 /** How many are looked at in one go. */
 const slice = 256
+
+/**
+ * An answer that was stored.
+ *
+ * @internal
+ */
+export interface Placed {
+  readonly bytes: number
+  readonly expiresAt: number | undefined
+  readonly key: string
+}
 
 /** @internal */
 export interface Bounds {
@@ -46,9 +56,7 @@ export interface Bounds {
   /** Counts an answer that was stored, in place of one of so many bytes, or of none. */
   readonly counted: (bytes: number, replaced: number | undefined) => void
   /** Takes what was stored into the order, and makes room if there is too much; tells how many answers went. */
-  readonly settled: (
-    stored: ReadonlyArray<{ readonly key: string; readonly bytes: number; readonly expiresAt: number | undefined }>
-  ) => Effect.Effect<number, StorageError>
+  readonly settled: (stored: ReadonlyArray<Placed>) => Effect.Effect<number, StorageError>
   /** An answer was used. Costs nothing until it is written. */
   readonly used: (key: string, now: number) => void
   /** An answer was removed. */
@@ -101,11 +109,13 @@ export const open = (
     const count = (now: number): Effect.Effect<void, StorageError> =>
       Effect.suspend(() => {
         const start = realMillis()
+        const before = { bytes, entries }
         return Effect.flatMap(soundly(keyspace.stat()), (stat) => {
-          entries = stat.entries
-          bytes = stat.bytes
+          // What was stored while it was counted may have been missed.
+          entries = stat.entries + Math.max(0, entries - before.entries)
+          bytes = stat.bytes + Math.max(0, bytes - before.bytes)
           countedAt = now
-          trust = Math.max(leastTrust, trustFactor * (realMillis() - start))
+          trust = trustFactor * (realMillis() - start)
           return isTooMuch() ? adoptMissing : Effect.void
         })
       })
@@ -115,7 +125,7 @@ export const open = (
 
     /** Gives them a new place in the order. */
     const place = (
-      placed: ReadonlyArray<Row & { readonly key: string; readonly expiresAt: number | undefined }>
+      placed: ReadonlyArray<Placed & { readonly time: string }>
     ): Effect.Effect<void, StorageError> =>
       Effect.flatMap(rowsOf(placed.map(({ key }) => key)), (before) =>
         soundly(Effect.zipRight(

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Storage } from "../../Storage.js"
 import { clockOf } from "../storage/compat.js"
+import { afterCommit } from "../storage/service.js"
 import { situationOf } from "./situation.js"
 
 /**
@@ -42,35 +43,49 @@ export const listening = (
   storage: Storage["Type"],
   keyspace: string,
   listener: Listener
-): Effect.Effect<void, never, Scope.Scope> => {
-  const registry = registryOf(storage)
-  const namesakes = registry.get(keyspace) ?? new Set()
-  return Effect.acquireRelease(
-    Effect.sync(() => void registry.set(keyspace, namesakes.add(listener))),
-    () => Effect.sync(() => void namesakes.delete(listener))
+): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const registry = registryOf(storage)
+      registry.set(keyspace, (registry.get(keyspace) ?? new Set()).add(listener))
+    }),
+    () =>
+      Effect.sync(() => {
+        const registry = registryOf(storage)
+        const namesakes = registry.get(keyspace)
+        namesakes?.delete(listener)
+        if (namesakes?.size === 0) registry.delete(keyspace)
+      })
   )
-}
 
+/** At once; what was changed in a transaction again when it is committed, if that is heard of. */
 const announcing = (
-  listeners: Iterable<Listener>,
+  storage: Storage["Type"],
+  listeners: () => Iterable<Listener>,
   tell: (listener: Listener, place: Place) => void
 ): Effect.Effect<void> =>
   Effect.withFiberRuntime((fiber) => {
-    const place = {
-      isInTransaction: situationOf(fiber.currentContext) === "transaction",
-      now: clockOf(fiber).unsafeCurrentTimeMillis()
+    const now = clockOf(fiber).unsafeCurrentTimeMillis()
+    const isInTransaction = situationOf(fiber.currentContext) === "transaction"
+    const tellAll = (isInTransaction: boolean): void => {
+      for (const listener of listeners()) tell(listener, { isInTransaction, now })
     }
-    for (const listener of listeners) tell(listener, place)
-    return Effect.void
+    tellAll(isInTransaction)
+    return isInTransaction ? afterCommit(storage, () => tellAll(false)) : Effect.void
   })
 
 /**
- * To all but who has stored it, who knows better.
+ * That something else is stored than before: to all but who has it in memory itself.
  *
  * @internal
  */
-export const announcingStored = (storage: Storage["Type"], keyspace: string, text: string, writer: Listener) =>
-  announcing(registryOf(storage).get(keyspace) ?? [], (listener, place) => {
+export const announcingStored = (
+  storage: Storage["Type"],
+  keyspace: string,
+  text: string,
+  writer: Listener | undefined
+) =>
+  announcing(storage, () => registryOf(storage).get(keyspace) ?? [], (listener, place) => {
     if (listener !== writer || place.isInTransaction) listener.stored(text, place)
   })
 
@@ -79,11 +94,17 @@ export const announcingInvalidated = (
   storage: Storage["Type"],
   keyspace: string,
   call: { readonly key: string; readonly text: string } | undefined
-) => announcing(registryOf(storage).get(keyspace) ?? [], (listener, place) => listener.invalidated(call, place))
+) =>
+  announcing(
+    storage,
+    () => registryOf(storage).get(keyspace) ?? [],
+    (listener, place) => listener.invalidated(call, place)
+  )
 
 /** @internal */
 export const announcingTags = (storage: Storage["Type"]) =>
   announcing(
-    Array.from(registryOf(storage).values(), (listeners) => [...listeners]).flat(),
+    storage,
+    () => Array.from(registryOf(storage).values(), (listeners) => [...listeners]).flat(),
     (listener, place) => listener.tagsInvalidated(place)
   )

@@ -40,7 +40,7 @@ export const makeControls = <Args extends ReadonlyArray<unknown>, A, F>(
         return Option.isNone(stored) || entry === undefined ? [false, Storage.keep] : [
           true,
           Storage.put(
-            print({ ...entry, freshUntil: Math.min(entry.freshUntil, now), isSoft: true }),
+            print({ ...entry, freshUntil: Math.min(entry.freshUntil, now), isSoft: true, retryAt: 0 }),
             stored.value.expiresAt
           )
         ]

@@ -39,7 +39,7 @@ export const print = (
   const letter = isSoft ? letters[kind].toUpperCase() : letters[kind]
   const header = [letter, storedAt, freshUntil === Infinity ? null : freshUntil, lookupMillis]
   // Most have none of these.
-  const more = retryAt > 0 || tags.length > 0 ? [retryAt, version, ...tags] : []
+  const more = retryAt > 0 || tags.length > 0 ? [retryAt === Infinity ? null : retryAt, version, ...tags] : []
   const line = `${JSON.stringify([...header, ...more])}\n`
   return typeof body === "string" ? line + body : Buffer.concat([Buffer.from(line), body])
 }
@@ -49,7 +49,7 @@ type Header = readonly [
   storedAt: number,
   freshUntil: number | null,
   lookupMillis: number,
-  retryAt?: number,
+  retryAt?: number | null,
   version?: number,
   ...tags: Array<string>
 ]
@@ -61,7 +61,7 @@ const isHeader = (line: unknown): line is Header =>
   (line[2] === null || typeof line[2] === "number") &&
   typeof line[3] === "number" &&
   (line.length === 4 ||
-    (typeof line[4] === "number" && typeof line[5] === "number" &&
+    ((line[4] === null || typeof line[4] === "number") && typeof line[5] === "number" &&
       line.slice(6).every((tag) => typeof tag === "string")))
 
 const newline = 10
@@ -93,7 +93,7 @@ export const parse = (stored: Value): Entry | undefined => {
       freshUntil: header[2] ?? Infinity,
       ...kinds[header[0]],
       lookupMillis: header[3],
-      retryAt: header[4] ?? 0,
+      retryAt: header[4] === null ? Infinity : header[4] ?? 0,
       storedAt: header[1],
       tags: header.length > 6 ? header.slice(6).map(String) : none,
       version: header[5] ?? 0

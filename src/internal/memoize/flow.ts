@@ -42,6 +42,8 @@ export type Lookup<Args, A, E> = (
 export interface Asked<Args> {
   readonly call: Call<Args>
   readonly known: Known
+  /** Asked for whatever is stored, which therefore is not known. */
+  readonly isRefresh?: boolean
 }
 
 /**
@@ -51,21 +53,23 @@ export interface Asked<Args> {
  */
 export const unanswered = Exit.die(new Error("effect-kv: a call was left out of its batch"))
 
-/** The one failure of a cause that is nothing else. */
+/** The failure of a cause in which there is no defect and no interruption. */
 const failureOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
   Chunk.isEmpty(Cause.defects(cause)) && !Cause.isInterrupted(cause) ? Cause.failureOption(cause) : Option.none()
 
 /**
- * Tells the span of a call, if there is one, what became of it.
+ * Tells the span of a call what became of it.
  *
  * @internal
  */
-export const marked = <A, E, R>(
+export const marking = (outcome: "hit" | "stale" | "miss" | "collapsed"): Effect.Effect<void> =>
+  Effect.annotateCurrentSpan("effect_kv.memo.outcome", outcome)
+
+const marked = <A, E, R>(
   { isTraced }: { readonly isTraced: boolean },
   outcome: "hit" | "stale" | "miss",
   self: Effect.Effect<A, E, R>
-): Effect.Effect<A, E, R> =>
-  isTraced ? Effect.zipRight(Effect.annotateCurrentSpan("effect_kv.memo.outcome", outcome), self) : self
+): Effect.Effect<A, E, R> => isTraced ? Effect.zipRight(marking(outcome), self) : self
 
 /** @internal */
 export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
@@ -90,7 +94,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
       onFailure: () => otherwise,
       onSuccess: (exit): Effect.Effect<A, E2 | F> => {
         count.staleHits(1)
-        return exit
+        return marked(call, "stale", exit)
       }
     })
   }
@@ -131,11 +135,17 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
       count.lookupTime(lookupMillis)
       const answers = asked.map((one, i) => ({ ...one, exit: exits[i] ?? unanswered }))
       if (version !== undefined) {
-        yield* writing.store(answers.flatMap(({ call, exit }) =>
-          storable(exit).map((exit) => ({ call, exit, lookupMillis, moment, version }))
+        yield* writing.store(answers.flatMap(({ call, exit, isRefresh, known }) =>
+          storable(exit).map((exit) => ({
+            call,
+            exit,
+            lookupMillis,
+            moment,
+            replaces: isRefresh === true || known.entry !== undefined,
+            version
+          }))
         )).pipe(Effect.matchEffect({
-          onFailure: (error) =>
-            tolerate(error, Effect.void),
+          onFailure: (error) => tolerate(error, Effect.void),
           onSuccess: (stored) =>
             Effect.sync(() => {
               if (stored > 0) over()
@@ -151,13 +161,14 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
   /** Has answers be computed in the background, each once. */
   const background = (
     asked: ReadonlyArray<Call<Args>>,
-    fly: Effect.Effect<unknown, unknown>
+    fly: Effect.Effect<unknown, unknown>,
+    isRefresh = true
   ): Effect.Effect<void> =>
     Effect.uninterruptible(Effect.suspend(() => {
       const calls = asked.filter(({ key, situation }) => situation !== "transaction" && !refreshing.has(key))
       if (calls.length === 0) return Effect.void
       for (const { key } of calls) refreshing.add(key)
-      count.refreshes(calls.filter(({ key }) => !flights.isFlying(key)).length)
+      if (isRefresh) count.refreshes(calls.filter(({ key }) => !flights.isFlying(key)).length)
       const ending = Effect.sync(() => {
         for (const { key } of calls) refreshing.delete(key)
       })
@@ -201,7 +212,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
           count.hits(1)
           reading.hold(call, entry, exit, now, moment)
           const hit = marked(call, "hit", exit)
-          return settings.beta === 0 ? hit : Effect.flatMap(
+          return settings.beta === 0 || now < entry.retryAt ? hit : Effect.flatMap(
             isEarly(entry, now),
             (early) => early ? Effect.zipRight(refresh(call, known), hit) : hit
           )
@@ -222,12 +233,12 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
     known: Known,
     flight: Effect.Effect<A, E2>
   ): Effect.Effect<A, E2 | F> =>
-    settings.softTimeout === undefined
+    settings.softTimeout === undefined || call.situation === "transaction"
       ? flight
       : withNow((now) =>
         reading.isFallback(known, now)
           ? Effect.zipRight(
-            background([call], flight),
+            background([call], flight, false),
             Effect.flatten(Effect.timeoutTo(Effect.exit(flight), {
               duration: Duration.millis(settings.softTimeout ?? 0),
               onSuccess: (exit): Effect.Effect<A, E2 | F> => exit,

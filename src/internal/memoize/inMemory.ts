@@ -25,10 +25,16 @@ interface Held<A, E> {
   isUsed: boolean
 }
 
+/** How long a transaction is taken to be open, in milliseconds. */
+const longestQuiet = 60_000
+
 /** @internal */
 export class InMemory<A, E> {
   private readonly held = new Map<string, Held<A, E>>()
-  /** Until when what a transaction has changed is not held: others read what was before, as long as it is open. */
+  /**
+   * Until when what a transaction has changed is not held: others read what was before, as long as it is open. Its end
+   * is not always heard of.
+   */
   private readonly quiet = new Map<string, number>()
   private allQuiet = 0
   private changes = 0
@@ -72,17 +78,31 @@ export class InMemory<A, E> {
     this.forgotten = ++this.changes
     if (key === undefined) this.held.clear()
     else this.held.delete(key)
-    if (!isInTransaction) return
-    if (key === undefined) this.allQuiet = now + this.maxAge
-    else {
-      for (const [other, until] of this.quiet) if (until <= now) this.quiet.delete(other)
-      this.quiet.set(key, now + this.maxAge)
-    }
+    if (key !== undefined && isInTransaction && this.quiet.size < this.capacity) {
+      this.quiet.set(key, now + this.quietLife)
+    } else if (isInTransaction) this.silence(now)
+    else if (key !== undefined) this.quiet.delete(key)
+    else this.speak()
   }
 
   forgetTagged({ isInTransaction, now }: Place): void {
     this.forgotten = ++this.changes
     for (const [key, { kept }] of this.held) if (kept.tagged) this.held.delete(key)
-    if (isInTransaction) this.allQuiet = now + this.maxAge
+    if (isInTransaction) this.silence(now)
+    else this.speak()
+  }
+
+  private get quietLife(): number {
+    return Math.min(this.maxAge, longestQuiet)
+  }
+
+  private silence(now: number): void {
+    this.quiet.clear()
+    this.allQuiet = now + this.quietLife
+  }
+
+  private speak(): void {
+    this.quiet.clear()
+    this.allQuiet = 0
   }
 }

@@ -8,9 +8,11 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import { randomUUID } from "node:crypto"
 import * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
+import { keyOf } from "../store/anyText.js"
 import { soundly } from "./soundly.js"
 
 const keyspaceName = "memo:leases"
@@ -19,11 +21,8 @@ const keyspaceName = "memo:leases"
 const shortestPause = 20
 const longestPause = 250
 
-/** A name that nobody else has. */
-const newName: Effect.Effect<string> = Effect.map(
-  Effect.all([Random.next, Random.next]),
-  ([a, b]) => `${a.toString(36).slice(2)}${b.toString(36).slice(2)}`
-)
+/** Not by `Random`: two processes with one seed must not have the same name. */
+const newName: Effect.Effect<string> = Effect.sync(() => randomUUID())
 
 /** @internal */
 export interface Leases {
@@ -40,7 +39,11 @@ export interface Leases {
 }
 
 /** @internal */
-export const open = (storage: Storage.Storage["Type"], life: number): Effect.Effect<Leases, StorageError> =>
+export const open = (
+  storage: Storage.Storage["Type"],
+  answers: string,
+  life: number
+): Effect.Effect<Leases, StorageError> =>
   Effect.map(storage.keyspace(keyspaceName), (keyspace): Leases => {
     /** Until when somebody else holds it; undefined if it is ours now. */
     const acquire = (key: string, owner: string) =>
@@ -92,6 +95,7 @@ export const open = (storage: Storage.Storage["Type"], life: number): Effect.Eff
     }
     return {
       within: (key, found, compute, onTrouble) =>
-        Effect.flatMap(newName, (owner) => attempt(key, owner, shortestPause, found, compute, onTrouble))
+        Effect.flatMap(newName, (owner) =>
+          attempt(`${key} ${keyOf(answers)}`, owner, shortestPause, found, compute, onTrouble))
     }
   })

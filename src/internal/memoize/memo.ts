@@ -9,15 +9,14 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Types from "effect/Types"
-import type { Memo, Trouble } from "../../Memoize.js"
+import type { Trouble } from "../../Memoize.js"
 import { isDone, providing } from "../done.js"
 import { clockOf, isTraced, withNow } from "../storage/compat.js"
 import { lastingContext } from "../storage/transactions.js"
 import type { Call } from "./calls.js"
 import { announcingInvalidated } from "./coherence.js"
 import { makeControls } from "./controls.js"
-import { makeFlow, unanswered } from "./flow.js"
-import * as key from "./key.js"
+import { makeFlow, marking, unanswered } from "./flow.js"
 import * as lease from "./lease.js"
 import { openParts, type PartsOptions } from "./parts.js"
 import { type Known, nothing } from "./reading.js"
@@ -35,7 +34,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
     type Failure = E | F | Trouble | Cause.TimeoutException
     const parts = yield* openParts(options)
     const { bounds, calls, count, flights, isEnabled, keyspace, memory, reads, settings, storage, versions } = parts
-    const leases = settings.lease === undefined ? undefined : yield* lease.open(storage, settings.lease)
+    const leases = settings.lease === undefined ? undefined : yield* lease.open(storage, keyspace.name, settings.lease)
     const provide = providing(yield* lastingContext<R>())
     /** What somebody is asking for. */
     const asking = new Set<string>()
@@ -56,8 +55,19 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
     )
     const { reading, tolerate } = flow
 
-    const once = (call: Call<Args>, known: Known): Effect.Effect<Exit.Exit<A, Failure>, Trouble> =>
-      Effect.map(flow.compute([{ call, known }]), ([exit = unanswered]) => exit)
+    const once = (
+      call: Call<Args>,
+      known: Known,
+      isRefresh = false
+    ): Effect.Effect<Exit.Exit<A, Failure>, Trouble> =>
+      Effect.map(flow.compute([{ call, isRefresh, known }]), ([exit = unanswered]) => exit)
+
+    const readAgain = (call: Call<Args>, otherwise: Known): Effect.Effect<Known> =>
+      Effect.catchAll(reading.read(call), () =>
+        Effect.sync(() => {
+          count.errors(1)
+          return otherwise
+        }))
 
     /** What somebody has stored meanwhile: an answer, or that the function is to be left alone. */
     const found = (known: Known, call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
@@ -70,7 +80,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
     const computed = (call: Call<Args>, known: Known): Effect.Effect<A, Failure> => {
       if (leases === undefined || call.situation === "transaction") return Effect.flatten(once(call, known))
       let latest = known
-      const lookAgain = Effect.flatMap(Effect.orElseSucceed(reading.read(call), () => nothing), (known) => {
+      const lookAgain = Effect.flatMap(readAgain(call, nothing), (known) => {
         latest = known
         return found(latest, call)
       })
@@ -85,7 +95,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         Effect.suspend(() =>
           landed === undefined || flights.landed === landed
             ? computed(call, known)
-            : Effect.flatMap(Effect.orElseSucceed(reading.read(call), () => known), (known) =>
+            : Effect.flatMap(readAgain(call, known), (known) =>
               Effect.flatMap(found(known, call), (exit) => Option.isSome(exit) ? exit.value : computed(call, known)))
         ),
         () => run(call.args)
@@ -110,7 +120,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
           )
           : self
       if (leads) {
-        // Who is interrupted while it reads leaves its key here, which makes the next one slower, and no more.
+        // Who is interrupted while it reads leaves its key here, until somebody who has joined nobody takes it out.
         if (asking.size >= mostAsking) asking.clear()
         asking.add(text)
       }
@@ -118,6 +128,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         call,
         (error) => {
           read()
+          count.misses(1)
           return leading(tolerate(error, flights.join(key, run(call.args), () => run(call.args))))
         },
         (known) => {
@@ -132,8 +143,25 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
 
     const joined = (args: Args, text: string, self: () => Effect.Effect<A, Failure>): Effect.Effect<A, Failure> => {
       count.collapsed(1)
-      return reads.join(text, Effect.suspend(self), () => run(args))
+      const ending = Effect.sync(() => void asking.delete(text))
+      return reads.join(text, Effect.ensuring(Effect.suspend(self), ending), () => run(args))
     }
+
+    const spanned = <B, E>(self: Effect.Effect<B, E>): Effect.Effect<B, E> =>
+      Effect.withSpan(self, `memoize ${parts.name}`, {
+        attributes: { "effect_kv.memo": parts.name },
+        captureStackTrace: false
+      })
+
+    /** What is in memory does not tell whether the function is to be left alone. */
+    const refreshEarly = (call: Call<Args>): Effect.Effect<void> =>
+      flow.background(
+        [call],
+        Effect.flatMap(readAgain(call, nothing), (known) =>
+          withNow((now): Effect.Effect<unknown, unknown> =>
+            now < (known.entry?.retryAt ?? 0) ? Effect.void : flying(call, known, undefined)
+          ))
+      )
 
     const called = (
       args: Args,
@@ -148,13 +176,11 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         if (kept !== undefined) {
           count.hits(1)
           bounds?.used(kept.storedAs, now)
-          if (settings.beta === 0) return kept.exit
-          return Effect.flatMap(flow.isEarly(kept, now), (early) => {
-            const call = calls.callOf(args, text, situation, traced)
-            return early
-              ? Effect.zipRight(flow.background([call], flying(call, nothing, undefined)), kept.exit)
-              : kept.exit
-          })
+          const hit = settings.beta === 0 ? kept.exit : Effect.flatMap(
+            flow.isEarly(kept, now),
+            (early) => early ? Effect.zipRight(refreshEarly(calls.callOf(args, text, situation)), kept.exit) : kept.exit
+          )
+          return traced ? spanned(Effect.zipRight(marking("hit"), hit)) : hit
         }
       }
       const call = () => calls.callOf(args, text, situation, traced)
@@ -162,13 +188,10 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         ? answer(call(), false)
         : !asking.has(text)
         ? answer(call(), true)
+        : traced
+        ? Effect.zipRight(marking("collapsed"), joined(args, text, () => answer(call(), false)))
         : joined(args, text, () => answer(call(), false))
-      return traced
-        ? Effect.withSpan(asked, `memoize ${parts.name}`, {
-          attributes: { "effect_kv.memo": parts.name },
-          captureStackTrace: false
-        })
-        : asked
+      return traced ? spanned(asked) : asked
     }
 
     const around = (args: Args): Effect.Effect<A, E | Cause.TimeoutException> => {
@@ -214,7 +237,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
       return Effect.zipRight(
         Effect.zipRight(raised, announcingInvalidated(storage, keyspace.name, call)),
         // No stale answer stands in for what was asked for.
-        Effect.suspend(() => flights.join(call.key, Effect.flatten(once(call, nothing)), () => run(call.args)))
+        Effect.suspend(() => flights.join(call.key, Effect.flatten(once(call, nothing, true)), () => run(call.args)))
       )
     }
     const refresh = (...args: Args): Effect.Effect<A, Failure> =>
@@ -225,34 +248,4 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         }))
 
     return Object.assign(memo, makeControls(parts, reading), { refresh })
-  })
-
-/** @internal */
-export const fromPromise = <Args extends ReadonlyArray<unknown>, A, E>(
-  f: (...args: [...Types.Mutable<Args>, AbortSignal]) => A | Promise<A>,
-  onRejected: ((error: unknown) => E) | undefined
-) =>
-(...args: Types.Mutable<Args>): Effect.Effect<A, E | Cause.UnknownException> => {
-  const run = async (signal: AbortSignal) => f(...args, signal)
-  return onRejected === undefined ? Effect.tryPromise(run) : Effect.tryPromise({ catch: onRejected, try: run })
-}
-
-/**
- * A function in place of a memoised one, which is called each time.
- *
- * @internal
- */
-export const makeDouble = <Args extends ReadonlyArray<unknown>, A, E, R>(
-  f: (...args: Args) => Effect.Effect<A, E, R>
-): Effect.Effect<Memo<Args, A, E>, never, R> =>
-  Effect.map(Effect.context<R>(), (context) => {
-    const run = (...args: Args) => Effect.provide(Effect.suspend(() => f(...args)), context)
-    return Object.assign((...args: Args) => run(...args), {
-      invalidate: () => Effect.succeed(false),
-      invalidateAll: Effect.succeed(0),
-      keyOf: (...args: Args) => Effect.sync(() => key.digest(key.print(args))),
-      peek: () => Effect.succeedNone,
-      refresh: run,
-      softInvalidate: () => Effect.succeed(false)
-    })
   })

@@ -86,9 +86,9 @@ export const openParts = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, 
       },
       stored: (text, place) => memory?.forget(text, place),
       tagsInvalidated: (place) => {
+        if (options.tags === undefined) return
         memory?.forgetTagged(place)
         // Which tags an answer will have is not known before it is there.
-        if (options.tags === undefined) return
         flights.supersede(undefined)
         reads.supersede(undefined)
       }

@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -55,7 +56,12 @@ export const make = <
       success: options.request.success
     })
     const { calls, count, flights, isEnabled, memory, settings } = parts
-    const bare = RequestResolver.provideContext(resolver, yield* lastingContext<R>())
+    const context = yield* lastingContext<R>()
+    // Whoever asks keeps what it has: its transaction, and what it waits for.
+    const bare = RequestResolver.mapInputContext(
+      resolver,
+      (own: Context.Context<never>) => Context.merge(own, context)
+    )
 
     /** One batch for the resolver. */
     const run = (requests: ReadonlyArray<Req>): Effect.Effect<Array<Answer>> =>
@@ -70,7 +76,10 @@ export const make = <
     )
     const { reading, tolerate } = flow
     /** Has the resolver answer, in one batch, what nobody is waiting for yet. */
-    const fly = (needs: ReadonlyArray<Need<Args>>): Effect.Effect<ReadonlyArray<Answer>> => {
+    const fly = (
+      needs: ReadonlyArray<Need<Args>>,
+      isPatient: boolean
+    ): Effect.Effect<ReadonlyArray<Answer>> => {
       if (needs[0]?.call.situation === "transaction") return flow.compute(needs)
       const compute = (own: ReadonlySet<string>) => {
         const asked = needs.filter(({ call: { key } }) => own.has(key))
@@ -85,12 +94,14 @@ export const make = <
         return call === undefined ? unanswered : Effect.flatMap(run(call.args), ([answer = unanswered]) => answer)
       }
       return flights.joinAll(byKey.keys(), compute, onCycle, (outcomeOf) =>
-        Effect.forEach(
-          needs,
-          ({ call, known }) => Effect.exit(flow.patiently(call, known, outcomeOf(call.key))),
-          // Those who do not wait for ever do so side by side.
-          settings.softTimeout === undefined ? {} : { concurrency: "unbounded" }
-        ))
+        // Those who do not wait for ever do so side by side.
+        isPatient || settings.softTimeout === undefined
+          ? Effect.forEach(needs, ({ call }) => Effect.exit(outcomeOf(call.key)))
+          : Effect.forEach(
+            needs,
+            ({ call, known }) => Effect.exit(flow.patiently(call, known, outcomeOf(call.key))),
+            { concurrency: "unbounded" }
+          ))
     }
 
     /** The answers of calls that differ, in their order. */
@@ -107,9 +118,14 @@ export const make = <
               refresh: (call, known) => Effect.sync(() => void stale.push(new Need(call, known)))
             }))
         )
-        if (stale.length > 0) yield* flow.background(stale.map(({ call }) => call), Effect.suspend(() => fly(stale)))
+        if (stale.length > 0) {
+          yield* flow.background(
+            stale.map(({ call }) => call),
+            Effect.suspend(() => fly(stale, true))
+          )
+        }
         const needs = found.flatMap((exit) => Exit.isSuccess(exit) && exit.value instanceof Need ? [exit.value] : [])
-        const flown = (yield* fly(needs)).values()
+        const flown = (yield* fly(needs, false)).values()
         return found.map((exit): Answer => {
           if (Exit.isFailure(exit)) return Exit.failCause(exit.cause)
           return exit.value instanceof Need ? flown.next().value ?? unanswered : Exit.succeed(exit.value)

@@ -64,6 +64,8 @@ const time = (name: string, value: Duration.DurationInput, least = 0): Either.Ei
     ),
     (issue) => `${name}: ${issue}`
   )
+const finite = (name: string, millis: number | undefined): Either.Either<number | undefined, string> =>
+  millis === Infinity ? Either.left(`${name} must end: whoever holds it may be killed`) : Either.right(millis)
 const orTime = <A>(name: string, value: Duration.DurationInput | undefined, otherwise: A, least?: number) =>
   value === undefined ? Either.right(otherwise) : time(name, value, least)
 
@@ -97,7 +99,7 @@ export const parseSettings = (options: SettingsOptions): Either.Either<Settings,
         capacity: yield* positive("inMemory.capacity", inMemory.capacity),
         maxAge: yield* orTime("inMemory.maxAge", inMemory.maxAge, 1000)
       },
-      lease: yield* orTime("lease", options.lease, undefined, 1),
+      lease: yield* Either.flatMap(orTime("lease", options.lease, undefined, 1), (millis) => finite("lease", millis)),
       softTimeout: yield* orTime("softTimeout", options.softTimeout, undefined),
       staleIfError: yield* orTime("staleIfError", options.staleIfError, 0),
       staleWhileRevalidate: yield* orTime("staleWhileRevalidate", options.staleWhileRevalidate, 0)

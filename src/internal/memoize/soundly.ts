@@ -1,4 +1,6 @@
 /**
+ * How keys of our own making are read and written.
+ *
  * @internal
  */
 import * as Effect from "effect/Effect"

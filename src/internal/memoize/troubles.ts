@@ -38,7 +38,10 @@ export const makeTroubles = <X>(name: string, count: Counts, { onTrouble }: Fail
       count.errors(1)
       if (isTold) return otherwise
       isTold = true
-      const told = Effect.logWarning(`effect-kv: the function ${name} is not memoised as long as this lasts`, error)
+      const told = Effect.logWarning(
+        `effect-kv: calls of the memoised function ${name} go through, as long as this lasts`,
+        error
+      )
       return Effect.zipRight(told, otherwise)
     }
   }

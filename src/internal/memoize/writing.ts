@@ -13,7 +13,7 @@ import * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import { parseDuration } from "../storage/duration.js"
-import { sizeOf } from "./bounds.js"
+import { type Placed, sizeOf } from "./bounds.js"
 import type { Call } from "./calls.js"
 import { announcingStored } from "./coherence.js"
 import { type Entry, parse, print } from "./entry.js"
@@ -34,15 +34,19 @@ export interface Answered<Args, A, E> {
   /** When it was called: what invalidations had come to, and what was in memory. */
   readonly version: number
   readonly moment: number
+  /** Whether something may be stored in whose place it comes, also if it is not stored itself. */
+  readonly replaces: boolean
 }
 
-/** An answer as it is stored. */
+/** An answer as it is stored; undefined if it is not, and what was stored before is removed. */
 interface Prepared<Args, A, E> {
   readonly answer: Answered<Args, A, E>
-  readonly entry: Entry
-  readonly expiresAt: number | undefined
-  readonly size: number
-  readonly value: Storage.Value
+  readonly stored: {
+    readonly entry: Entry
+    readonly expiresAt: number | undefined
+    readonly size: number
+    readonly value: Storage.Value
+  } | undefined
 }
 
 /** What was written, and how many bytes it has replaced. */
@@ -96,7 +100,8 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
       const description = described(exit, call.args)
       if (Either.isLeft(description)) return Effect.fail(description.left)
       const { life, names } = description.right
-      if (life <= 0) return Effect.succeed([])
+      const nothing = answer.replaces ? [{ answer, stored: undefined }] : []
+      if (life <= 0) return Effect.succeed(nothing)
       return Effect.map(encode(call.key, exit), (body) => {
         const freshUntil = now + life
         const entry: Entry = {
@@ -113,7 +118,7 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
         const value = print(entry)
         const size = sizeOf(call.key, value)
         const expiresAt = freshUntil === Infinity ? undefined : freshUntil + retention
-        return bounds?.admits(size) === false ? [] : [{ answer, entry, expiresAt, size, value }]
+        return bounds?.admits(size) === false ? nothing : [{ answer, stored: { entry, expiresAt, size, value } }]
       })
     })
 
@@ -130,15 +135,20 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
     all.length === 0 ? Effect.succeed([]) : storage.transaction(
       Effect.gen(function*() {
         const areCurrent = yield* versions.areCurrent(
-          all.map(({ answer: { call, version }, entry }) => ({ key: call.key, tags: entry.tags, version }))
+          all.map(({ answer: { call, version }, stored }) => ({
+            key: call.key,
+            tags: stored?.entry.tags ?? [],
+            version
+          }))
         )
         const current = all.filter((_, i) => areCurrent[i])
         const sizes = yield* sizesOf(current.map(({ answer }) => answer.call.key))
-        const [first, ...more] = current.map(({ answer, expiresAt, value }) => ({
-          expiresAt,
-          key: answer.call.key,
-          value
-        }))
+        yield* keyspace.removeMany(
+          current.flatMap(({ answer, stored }) => stored === undefined ? [answer.call.key] : [])
+        )
+        const [first, ...more] = current.flatMap(({ answer, stored }) =>
+          stored === undefined ? [] : [{ expiresAt: stored.expiresAt, key: answer.call.key, value: stored.value }]
+        )
         // One alone needs no savepoint.
         if (first !== undefined && more.length === 0) yield* keyspace.set(first.key, first.value, first.expiresAt)
         else if (first !== undefined) yield* keyspace.setMany([first, ...more])
@@ -152,26 +162,22 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
     Effect.gen(function*() {
       const [troubles, prepared] = yield* Effect.partition(answers, prepare)
       const done = yield* write(prepared.flat())
-      for (const { prepared: { answer: { call, exit, moment }, entry, size }, replaced } of done) {
-        bounds?.counted(size, replaced)
+      const placed: Array<Placed> = []
+      for (const { prepared: { answer: { call, exit, moment }, stored }, replaced } of done) {
         yield* withNow((now) => {
-          reading.hold(call, entry, exit, now, moment)
-          return announcingStored(storage, keyspace.name, call.text, listener)
+          if (stored !== undefined) reading.hold(call, stored.entry, exit, now, moment)
+          return announcingStored(storage, keyspace.name, call.text, stored && listener)
         })
+        // In a transaction others may wait for it, and with them whoever has the turn.
+        const isPlaced = bounds !== undefined && call.situation !== "transaction"
+        if (stored === undefined) {
+          if (isPlaced) yield* bounds.removed(call.key)
+          continue
+        }
+        bounds?.counted(stored.size, replaced)
+        if (isPlaced) placed.push({ bytes: stored.size, expiresAt: stored.expiresAt, key: call.key })
       }
-      // In a transaction others may wait for it, and with them whoever has the turn.
-      const placed = done.filter(({ prepared: { answer } }) => answer.call.situation !== "transaction")
-      if (bounds !== undefined && placed.length > 0) {
-        count.evictions(
-          yield* bounds.settled(
-            placed.map(({ prepared: { answer, expiresAt, size } }) => ({
-              bytes: size,
-              expiresAt,
-              key: answer.call.key
-            }))
-          )
-        )
-      }
+      if (bounds !== undefined && placed.length > 0) count.evictions(yield* bounds.settled(placed))
       if (troubles[0] !== undefined) yield* Effect.fail(troubles[0])
       return done.length
     })

@@ -68,7 +68,7 @@ export const makeService = <C, X>(engine: {
     // On a clock that somebody installed, a test's, a month may pass in a moment: there it runs if it is asked for.
     if (settings === undefined ? yield* isSystemClock : settings !== false) yield* sweeper(settings || {})
 
-    return {
+    const service: Storage["Type"] = {
       keyspace,
       maintenance: {
         compact: Effect.flatMap(
@@ -96,6 +96,20 @@ export const makeService = <C, X>(engine: {
         return retry === false ? once : access.retrying(once, retry === true ? undefined : retry, isLost)
       }
     }
+    hooks.set(service, (f) => Effect.map(access.level, (level) => void level?.onCommit.push(f)))
+    return service
   })
+
+/** How something is done when what a fiber is in is committed. */
+const hooks = new WeakMap<Storage["Type"], (f: () => void) => Effect.Effect<void>>()
+
+/**
+ * Has something be done when the transaction of the Storage that the fiber is in is committed, with all that it is nested
+ * in. Not of one that the user's client has opened, unless it is the client of `Sqlite.layer`: nobody tells of its end.
+ *
+ * @internal
+ */
+export const afterCommit = (storage: Storage["Type"], f: () => void): Effect.Effect<void> =>
+  hooks.get(storage)?.(f) ?? Effect.void
 
 const isLost = (error: unknown): boolean => error instanceof StorageError && error.reason === "Busy"

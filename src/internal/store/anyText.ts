@@ -1,5 +1,5 @@
 /**
- * The keys and names that users of an adapter make, of any length and content, as keys that every engine keeps.
+ * Keys and names that others make, of any length and content, as keys that every engine keeps.
  *
  * @internal
  */
