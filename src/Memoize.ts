@@ -26,7 +26,7 @@ import * as internal from "./internal/memoize/memo.js"
 import * as observed from "./internal/memoize/metrics.js"
 import * as requests from "./internal/memoize/request.js"
 import { bypassing } from "./internal/memoize/situation.js"
-import * as tags from "./internal/memoize/tags.js"
+import * as versions from "./internal/memoize/versions.js"
 import { inMemory } from "./internal/store/tag.js"
 import type * as Storage from "./Storage.js"
 import type { StorageError } from "./StorageError.js"
@@ -593,7 +593,7 @@ export const invalidateTag = (
 export const invalidateTags: (
   tags: Iterable<string>,
   options?: { readonly soft?: boolean | undefined }
-) => Effect.Effect<void, StorageError, Storage.Storage> = tags.invalidate
+) => Effect.Effect<void, StorageError, Storage.Storage> = versions.invalidateTags
 
 /**
  * Has all memoised functions that the effect calls go round what is stored: they are called, and nothing is stored.

@@ -1,21 +1,10 @@
 /** What is asked of memoised functions by interleavings that are rare, and by those who mean harm. */
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import {
-  Deferred,
-  Effect,
-  Exit,
-  Fiber,
-  FiberId,
-  Option,
-  Request,
-  RequestResolver,
-  Schema,
-  type Scope,
-  TestClock
-} from "effect"
+import type { Scope } from "effect"
+import { Deferred, Effect, Exit, Fiber, FiberId, Option, Request, RequestResolver, Schema, TestClock } from "effect"
 import { Memoize, Storage } from "effect-kv"
-import { memory } from "./engines.js"
+import { describeOn, kinds, memory } from "./engines.js"
 import { keysOf } from "./support.js"
 
 const { turns } = memory
@@ -546,15 +535,120 @@ describe("a batch", () => {
       deepStrictEqual(yield* ask(all), all.map((of) => of * 2))
       deepStrictEqual(batches.length, 1)
     }), 60_000)
+})
 
-  one("has each request bypassed that is to be", () =>
-    Effect.gen(function*() {
-      const { ask, batches, memo } = yield* doubling
-      yield* ask([1, 2])
-      yield* Effect.all(
-        [Memoize.bypass(Effect.request(new Double({ of: 1 }), memo)), Effect.request(new Double({ of: 2 }), memo)],
-        { batching: true }
-      )
-      deepStrictEqual(batches, [[1, 2], [1]])
-    }))
+for (const engine of kinds) {
+  describeOn(engine, "a memoised function in a transaction", () => {
+    const on = <A, E>(name: string, body: () => Effect.Effect<A, E, Scope.Scope | Storage.Storage>) =>
+      it.scopedLive(name, () => Effect.provide(body(), engine.layer))
+
+    on("does not wait for callers outside, nor they for it", () =>
+      Effect.gen(function*() {
+        const storage = yield* Storage.Storage
+        const keyspace = yield* storage.keyspace("other")
+        const inside = yield* Deferred.make<void>()
+        const go = yield* Deferred.make<void>()
+        const memo = yield* Memoize.make(
+          { ...common, lease: "1 minute", maxEntries: 10, tags: () => ["t"] },
+          (key) => Effect.as(key === "slow" ? Deferred.await(go) : Effect.void, key.length)
+        )
+        const outside = yield* Effect.fork(Effect.all([memo("slow"), memo("a"), memo("a")], {
+          concurrency: "unbounded"
+        }))
+        const within = yield* Effect.fork(storage.transaction(
+          Effect.gen(function*() {
+            yield* keyspace.set("mine", "1")
+            yield* Deferred.succeed(inside, undefined)
+            yield* engine.turns
+            const answers = yield* Effect.all([memo("b"), memo("a")])
+            yield* memo.invalidate("b")
+            yield* Memoize.invalidateTag("t")
+            yield* Deferred.succeed(go, undefined)
+            return [...answers, yield* memo("slow")]
+          }),
+          { retry: true }
+        ))
+        yield* Deferred.await(inside)
+        deepStrictEqual(yield* Fiber.join(within), [1, 1, 4])
+        deepStrictEqual(yield* Fiber.join(outside), [4, 1, 1])
+        deepStrictEqual(Option.isSome(yield* keyspace.get("mine")), true)
+      }))
+
+    on("never loses the transaction without a word", () =>
+      Effect.gen(function*() {
+        const storage = yield* Storage.Storage
+        const keyspace = yield* storage.keyspace("other")
+        const memo = yield* Memoize.make(common, (key) => Effect.succeed(key.length))
+        const lost = yield* Effect.forEach(numbers(30), (i) =>
+          Effect.all([
+            Effect.exit(storage.transaction(Effect.gen(function*() {
+              yield* keyspace.get(`mine ${i}`)
+              yield* keyspace.set(`mine ${i}`, "1")
+              yield* Effect.yieldNow()
+              yield* memo(`${i}`)
+            }))),
+            memo.refresh(`${i}`),
+            memo.refresh(`${i}`),
+            memo.invalidate(`${i}`)
+          ], { concurrency: "unbounded" }).pipe(
+            Effect.flatMap(([exit]) =>
+              Effect.map(keyspace.get(`mine ${i}`), (found) => Exit.isSuccess(exit) && Option.isNone(found))
+            )
+          ))
+        deepStrictEqual(lost.filter((one) => one), [])
+      }))
+
+    on("has odd names, tags and arguments", () =>
+      Effect.gen(function*() {
+        const odd = ["", "\u0000", "\ud800", "a\nb", "%_", "tag ", "sequence", "x".repeat(1_000_000), "\u{10ffff}"]
+        for (const text of odd) {
+          const { asked, f } = counting()
+          const memo = yield* Memoize.make(
+            {
+              ...common,
+              maxEntries: 5,
+              name: text.length > 100 ? "long" : `n ${text}`,
+              onStorageFailure: "fail",
+              tags: () => [text]
+            },
+            f
+          )
+          const told = yield* Effect.exit(Effect.gen(function*() {
+            yield* memo(text)
+            yield* memo(text)
+            yield* Memoize.invalidateTag(text)
+            return yield* memo(text)
+          }))
+          deepStrictEqual([text.slice(0, 20), told, asked.length], [text.slice(0, 20), Exit.succeed(2), 2])
+        }
+      }))
+  })
+}
+
+describe("a stale answer", () => {
+  one(
+    "is answered by all while the function rests, also by those who waited for a lease",
+    () =>
+      Effect.gen(function*() {
+        const options = { ...common, lease: "1 minute", staleIfError: "1 day", timeToLive: "1 minute" } as const
+        let isFailing = false
+        let calls = 0
+        const f = (key: string) =>
+          Effect.suspend(() => {
+            calls++
+            return isFailing
+              ? Effect.zipRight(Effect.sleep("1 second"), Effect.fail("down"))
+              : Effect.succeed(key.length)
+          })
+        const first = yield* Memoize.make(options, f)
+        const second = yield* Memoize.make(options, f)
+        yield* first("a")
+        yield* TestClock.adjust("2 minutes")
+        isFailing = true
+        const asking = yield* Effect.fork(Effect.all([first("a"), second("a")], { concurrency: "unbounded" }))
+        yield* Effect.repeatN(Effect.zipRight(turns, TestClock.adjust("100 millis")), 60)
+        deepStrictEqual(yield* Fiber.join(asking), [1, 1])
+        deepStrictEqual(calls, 2)
+      })
+  )
 })

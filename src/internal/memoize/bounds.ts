@@ -51,6 +51,8 @@ export interface Bounds {
   ) => Effect.Effect<number, StorageError>
   /** An answer was used. Costs nothing until it is written. */
   readonly used: (key: string, now: number) => void
+  /** An answer was removed. */
+  readonly removed: (key: string) => Effect.Effect<void, StorageError>
   readonly cleared: Effect.Effect<void, StorageError>
 }
 
@@ -151,36 +153,46 @@ export const open = (
       Stream.grouped(slice),
       Stream.runForEach((chunk) => {
         const found = Chunk.toReadonlyArray(chunk)
-        return Effect.flatMap(
-          rowsOf(found.map(({ key }) => key)),
-          (rows) => place(found.filter((_, i) => parse(rows[i]) === undefined))
-        )
+        return Effect.flatMap(rowsOf(found.map(({ key }) => key)), (rows) => {
+          const times = found.map(({ key }, i) => byTime(parse(rows[i])?.time ?? "", key))
+          return Effect.flatMap(
+            order.getMany(times),
+            (placed) => place(found.filter((_, i) => Option.isNone(placed[i] ?? Option.none())))
+          )
+        })
       })
     )
     const adoptMissing = Effect.flatMap(
-      soundly(order.stat({ prefix: "k" })),
+      soundly(order.stat({ prefix: "t" })),
       (placed) => placed.entries < entries ? soundly(adopt) : Effect.void
     )
+
+    const removeRows = (rows: ReadonlyArray<{ readonly key: string; readonly time: string }>) =>
+      soundly(order.removeMany(rows.flatMap(({ key, time }) => [byKey(key), byTime(time, key)])))
 
     /** Removes the first ones of the order until there is not too much; tells how many went. */
     const makeRoom: Effect.Effect<number, StorageError> = Effect.suspend(() => {
       if (!isTooMuch()) return Effect.succeed(0)
-      const most = bytes > maxBytes ? 1 : Math.min(slice, entries - maxEntries)
-      return Effect.flatMap(soundly(order.take({ prefix: "t" }, most)), (first) => {
+      const limit = bytes > maxBytes ? 1 : Math.min(slice, Math.ceil(entries - maxEntries))
+      return Effect.flatMap(soundly(Stream.runCollect(order.keys({ limit, prefix: "t" }))), (chunk) => {
+        const first = Chunk.toReadonlyArray(chunk).map((key) => ({
+          key: key.slice(1 + timeLength),
+          time: key.slice(1, 1 + timeLength)
+        }))
         if (first.length === 0) return Effect.succeed(0)
-        const due = first.map(({ key }) => ({ key: key.slice(1 + timeLength), time: key.slice(1, 1 + timeLength) }))
-        return Effect.flatMap(rowsOf(due.map(({ key }) => key)), (rows) => {
-          const gone = due.flatMap(({ key, time }, i) => {
-            const row = parse(rows[i])
-            return row?.time === time ? [{ bytes: row.bytes, key }] : []
-          })
-          const keys = gone.map(({ key }) => key)
-          return soundly(keyspace.removeMany(keys)).pipe(
-            Effect.zipLeft(soundly(order.removeMany(keys.map(byKey)))),
+        return Effect.flatMap(rowsOf(first.map(({ key }) => key)), (rows) => {
+          const isLast = (i: number) => parse(rows[i])?.time === first[i]?.time
+          const gone = first.filter((_, i) => isLast(i))
+          const outdated = first.filter((_, i) => !isLast(i)).map(({ key, time }) => byTime(time, key))
+          return soundly(keyspace.removeMany(gone.map(({ key }) => key))).pipe(
+            // After the answers: whoever is killed in between leaves rows that are found again, and not answers.
+            Effect.zipLeft(Effect.zipRight(removeRows(gone), soundly(order.removeMany(outdated)))),
             Effect.flatMap((removed) => {
-              // As many as were placed: what had expired was counted, too.
+              // As many as were placed: what somebody else has removed was counted, too.
               entries -= gone.length
-              for (const row of gone) bytes -= row.bytes
+              rows.forEach((row, i) => {
+                if (isLast(i)) bytes -= parse(row)?.bytes ?? 0
+              })
               return Effect.map(makeRoom, (more) => removed + more)
             })
           )
@@ -203,6 +215,14 @@ export const open = (
         uses.clear()
         return Effect.asVoid(soundly(order.clear()))
       }),
+      removed: (key) =>
+        Effect.flatMap(rowsOf([key]), ([stored]) => {
+          const row = parse(stored)
+          if (row === undefined) return Effect.void
+          entries -= 1
+          bytes -= row.bytes
+          return Effect.asVoid(removeRows([{ key, time: row.time }]))
+        }),
       counted: (size, replaced) => {
         entries += replaced === undefined ? 1 : 0
         bytes += size - (replaced ?? 0)

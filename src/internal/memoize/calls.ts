@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as ParseResult from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
+import * as AST from "effect/SchemaAST"
 import type * as Types from "effect/Types"
 import { CodecError } from "../../Codec.js"
 import type { Key } from "../../Memoize.js"
@@ -40,6 +41,20 @@ export interface Calls<in out Args> {
   ) => Effect.Effect<B, E | CodecError, R>
 }
 
+/** How many arguments there are, if the schema says nothing but that they are strings. */
+const stringsOf = (ast: AST.AST): number | undefined =>
+  AST.isTupleType(ast) && ast.rest.length === 0 &&
+    ast.elements.every(({ isOptional, type }) => !isOptional && AST.isStringKeyword(type))
+    ? ast.elements.length
+    : undefined
+
+/** Most arguments are strings alone, which are their own encoding, printed as `print` would. */
+const areStrings = (args: ReadonlyArray<unknown>, arity: number | undefined): boolean => {
+  if (args.length !== arity) return false
+  for (let i = 0; i < arity; i++) if (typeof args[i] !== "string") return false
+  return true
+}
+
 /** @internal */
 export const makeCalls = <Args extends ReadonlyArray<unknown>, IArgs, RArgs>(
   options: {
@@ -64,8 +79,10 @@ export const makeCalls = <Args extends ReadonlyArray<unknown>, IArgs, RArgs>(
         return misfit(cause instanceof Error ? cause.message : String(cause), cause)
       }
     }
+    const arity = stringsOf(options.args.ast)
     const textOf = (args: Args): Effect.Effect<string, CodecError> => {
       try {
+        if (options.key === undefined && areStrings(args, arity)) return Exit.succeed(JSON.stringify(args))
         return options.key !== undefined ? printed("key ", options.key(...args)) : provide(
           fromParser(
             encode(args),

@@ -7,8 +7,9 @@ import type { Value } from "../../Storage.js"
 
 /** @internal */
 export interface Entry {
-  /** A success, a failure, or nothing: it was invalidated. */
-  readonly kind: "success" | "failure" | "none"
+  readonly kind: "success" | "failure"
+  /** It was invalidated softly. */
+  readonly isSoft: boolean
   readonly storedAt: number
   /** Until when it answers calls; `Infinity` for ever. */
   readonly freshUntil: number
@@ -16,41 +17,29 @@ export interface Entry {
   readonly lookupMillis: number
   /** Until when the function is not called again, because it has failed. */
   readonly retryAt: number
-  /** A word for the last invalidation, which what was computed since then lacks. */
-  readonly mark: string
-  /** What the tags' versions had come to when the function was called. */
+  /** What invalidations had come to when the function was called. */
   readonly version: number
   readonly tags: ReadonlyArray<string>
   readonly body: Value
 }
 
-/**
- * What takes the place of an answer that is invalidated.
- *
- * @internal
- */
-export const tombstone = (mark: string, now: number): Entry => ({
-  body: "",
-  freshUntil: 0,
-  kind: "none",
-  lookupMillis: 0,
-  mark,
-  retryAt: 0,
-  storedAt: now,
-  tags: [],
-  version: 0
-})
-
-const letters = { failure: "f", none: "n", success: "s" } as const
-const kinds = { f: "failure", n: "none", s: "success" } as const
+/** The kind, in upper case if it was invalidated softly. */
+const letters = { failure: "f", success: "s" } as const
+const kinds = {
+  F: { isSoft: true, kind: "failure" },
+  S: { isSoft: true, kind: "success" },
+  f: { isSoft: false, kind: "failure" },
+  s: { isSoft: false, kind: "success" }
+} as const
 
 /** @internal */
 export const print = (
-  { body, freshUntil, kind, lookupMillis, mark, retryAt, storedAt, tags, version }: Entry
+  { body, freshUntil, isSoft, kind, lookupMillis, retryAt, storedAt, tags, version }: Entry
 ): Value => {
-  const header = [letters[kind], storedAt, freshUntil === Infinity ? null : freshUntil, lookupMillis]
+  const letter = isSoft ? letters[kind].toUpperCase() : letters[kind]
+  const header = [letter, storedAt, freshUntil === Infinity ? null : freshUntil, lookupMillis]
   // Most have none of these.
-  const more = retryAt > 0 || mark !== "" || tags.length > 0 ? [retryAt, mark, version, ...tags] : []
+  const more = retryAt > 0 || tags.length > 0 ? [retryAt, version, ...tags] : []
   const line = `${JSON.stringify([...header, ...more])}\n`
   return typeof body === "string" ? line + body : Buffer.concat([Buffer.from(line), body])
 }
@@ -61,20 +50,19 @@ type Header = readonly [
   freshUntil: number | null,
   lookupMillis: number,
   retryAt?: number,
-  mark?: string,
   version?: number,
   ...tags: Array<string>
 ]
 
 const isHeader = (line: unknown): line is Header =>
   Array.isArray(line) &&
-  (line[0] === "s" || line[0] === "f" || line[0] === "n") &&
+  typeof line[0] === "string" && Object.hasOwn(kinds, line[0]) &&
   typeof line[1] === "number" &&
   (line[2] === null || typeof line[2] === "number") &&
   typeof line[3] === "number" &&
   (line.length === 4 ||
-    (typeof line[4] === "number" && typeof line[5] === "string" && typeof line[6] === "number" &&
-      line.slice(7).every((tag) => typeof tag === "string")))
+    (typeof line[4] === "number" && typeof line[5] === "number" &&
+      line.slice(6).every((tag) => typeof tag === "string")))
 
 const newline = 10
 
@@ -103,13 +91,12 @@ export const parse = (stored: Value): Entry | undefined => {
     ? {
       body: typeof stored === "string" ? stored.slice(end + 1) : stored.subarray(end + 1),
       freshUntil: header[2] ?? Infinity,
-      kind: kinds[header[0]],
+      ...kinds[header[0]],
       lookupMillis: header[3],
-      mark: header[5] ?? "",
       retryAt: header[4] ?? 0,
       storedAt: header[1],
-      tags: header.length > 7 ? header.slice(7).map(String) : none,
-      version: header[6] ?? 0
+      tags: header.length > 6 ? header.slice(6).map(String) : none,
+      version: header[5] ?? 0
     }
     : undefined
 }

@@ -6,6 +6,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -16,13 +17,13 @@ import type { CodecError } from "../../Codec.js"
 import { isDone } from "../done.js"
 import { withNow } from "../storage/compat.js"
 import { outsideTransactions } from "../storage/transactions.js"
-import type { Flights } from "../store/flights.js"
+import { detached } from "../store/flights.js"
 import type { Call } from "./calls.js"
 import type { Entry } from "./entry.js"
 import type { Parts } from "./parts.js"
 import { type Known, makeReading } from "./reading.js"
 import { type Failing, makeTroubles } from "./troubles.js"
-import { type Answered, makeWriting } from "./writing.js"
+import { makeWriting } from "./writing.js"
 
 /**
  * A call that the function has to answer, or several, and the answer of each.
@@ -32,6 +33,23 @@ import { type Answered, makeWriting } from "./writing.js"
 export type Lookup<Args, A, E> = (
   calls: ReadonlyArray<Call<Args>>
 ) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>>
+
+/**
+ * A call, and what is stored for it.
+ *
+ * @internal
+ */
+export interface Asked<Args> {
+  readonly call: Call<Args>
+  readonly known: Known
+}
+
+/**
+ * For what cannot be.
+ *
+ * @internal
+ */
+export const unanswered = Exit.die(new Error("effect-kv: a call was left out of its batch"))
 
 /** The one failure of a cause that is nothing else. */
 const failureOf = <E>(cause: Cause.Cause<E>): Option.Option<E> =>
@@ -52,17 +70,14 @@ export const marked = <A, E, R>(
 /** @internal */
 export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
   parts: Parts<Args, A, F>,
-  flights: Flights<A>,
   lookup: Lookup<Args, A, E>,
   failing: Failing<X>,
   scope: Scope.Scope
 ) => {
-  const { bounds, count, isStorable, options, settings, versions } = parts
+  const { bounds, count, flights, isStorable, memory, settings, versions } = parts
   const reading = makeReading(parts)
   const writing = makeWriting(parts, reading)
   const { over, tolerate } = makeTroubles(parts.name, count, failing)
-  /** What the versions of tags have come to; not asked for where there are none. */
-  const version = options.tags === undefined ? Exit.succeed(0) : versions.version
 
   /** A stale answer in place of something else. */
   const standIn = <E2>(
@@ -80,83 +95,55 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
     })
   }
 
-  /** What the function has answered is stored, if it is to be; its failures have stale answers stand in for them. */
-  const settle = (
-    answers: ReadonlyArray<{
-      readonly call: Call<Args>
-      readonly known: Known
-      readonly exit: Exit.Exit<A, E>
-      readonly isCurrent: () => boolean
-    }>,
-    version: number | undefined,
-    lookupMillis: number
-  ): Effect.Effect<ReadonlyArray<Exit.Exit<A, E | F | X>>> => {
-    const storable = version === undefined ?
-      [] :
-      answers.flatMap(({ call, exit, isCurrent, known }): Array<Answered<Args, A, F>> => {
-        if (Exit.isSuccess(exit)) {
-          return [{ call, exit: Exit.succeed(exit.value), isCurrent, known, lookupMillis, version }]
-        }
-        const failure = failureOf(exit.cause)
-        return Option.isSome(failure) && isStorable(failure.value)
-          ? [{ call, exit: Exit.fail(failure.value), isCurrent, known, lookupMillis, version }]
-          : []
-      })
-    const stored = storable.length === 0
-      ? Exit.void
-      : Effect.matchEffect(writing.store(storable), {
-        onFailure: (error) => tolerate(error, Effect.void),
-        onSuccess: () => Effect.sync(over)
-      })
-    return Effect.matchEffect(stored, {
-      onFailure: (error) => Effect.succeed(answers.map(() => Exit.fail(error))),
-      onSuccess: () =>
-        withNow((now) =>
-          Effect.forEach(answers, ({ call, exit, known }): Effect.Effect<Exit.Exit<A, E | F | X>> => {
-            if (Exit.isSuccess(exit)) return Effect.succeed(exit)
-            const failure = failureOf(exit.cause)
-            if (Option.isNone(failure) || isStorable(failure.value) || known.entry === undefined) {
-              return Effect.succeed(exit)
-            }
-            const resting = Effect.catchAll(writing.rest(call, known.entry), (error) => tolerate(error, Effect.void))
-            return Effect.zipRight(
-              Effect.ignore(resting),
-              reading.isFallback(known, now) ? Effect.exit(standIn(call, known, exit)) : Effect.succeed(exit)
-            )
-          })
-        )
-    })
+  /** A failure: a stale answer stands in for it, and the function is left alone for a while. */
+  const orStale = (
+    { call, known }: Asked<Args>,
+    exit: Exit.Exit<A, E>
+  ): Effect.Effect<Exit.Exit<A, E | F | X>> => {
+    const { entry } = known
+    const failure = Exit.isSuccess(exit) ? Option.none() : failureOf(exit.cause)
+    if (Option.isNone(failure) || isStorable(failure.value) || entry === undefined) return Effect.succeed(exit)
+    const resting = Effect.catchAll(writing.rest(call, entry), (error) => tolerate(error, Effect.void))
+    return Effect.zipRight(
+      Effect.ignore(resting),
+      withNow((now) => reading.isFallback(known, now) ? Effect.exit(standIn(call, known, exit)) : Effect.succeed(exit))
+    )
+  }
+
+  /** The answers that are stored: successes, and failures of the schema. */
+  const storable = (exit: Exit.Exit<A, E>): ReadonlyArray<Exit.Exit<A, F>> => {
+    if (Exit.isSuccess(exit)) return [Exit.succeed(exit.value)]
+    const failure = failureOf(exit.cause)
+    return Option.isSome(failure) && isStorable(failure.value) ? [Exit.fail(failure.value)] : []
   }
 
   /** Has the function answer calls, and stores what it does. */
   const compute = (
-    asked: ReadonlyArray<{ readonly call: Call<Args>; readonly known: Known }>
+    asked: ReadonlyArray<Asked<Args>>
   ): Effect.Effect<ReadonlyArray<Exit.Exit<A, E | F | X>>, X> =>
-    Effect.flatMap(
+    Effect.gen(function*() {
+      const moment = memory?.moment ?? 0
       // Before the function is called: what is invalidated from then on was not known to it.
-      Effect.catchAll(version, (error) => tolerate(error, Effect.succeed(undefined))),
-      (version) =>
-        withNow((start) => {
-          const current = asked.map(({ call: { key, situation } }) => {
-            const flight = flights.flightOf(key)
-            return () => situation === "transaction" || flights.flightOf(key) === flight
-          })
-          return Effect.flatMap(lookup(asked.map(({ call }) => call)), (exits) =>
-            withNow((now) => {
-              const millis = Math.max(0, now - start)
-              count.lookupTime(millis)
-              return settle(
-                asked.map((one, i) => ({
-                  ...one,
-                  exit: exits[i] ?? Exit.die(new Error("effect-kv: a batch has left out a call")),
-                  isCurrent: current[i] ?? (() => true)
-                })),
-                version,
-                millis
-              )
-            }))
-        })
-    )
+      const version = yield* Effect.catchAll(versions.current, (error) => tolerate(error, Effect.succeed(undefined)))
+      const start = yield* Clock.currentTimeMillis
+      const exits = yield* lookup(asked.map(({ call }) => call))
+      const lookupMillis = Math.max(0, (yield* Clock.currentTimeMillis) - start)
+      count.lookupTime(lookupMillis)
+      const answers = asked.map((one, i) => ({ ...one, exit: exits[i] ?? unanswered }))
+      if (version !== undefined) {
+        yield* writing.store(answers.flatMap(({ call, exit }) =>
+          storable(exit).map((exit) => ({ call, exit, lookupMillis, moment, version }))
+        )).pipe(Effect.matchEffect({
+          onFailure: (error) =>
+            tolerate(error, Effect.void),
+          onSuccess: (stored) =>
+            Effect.sync(() => {
+              if (stored > 0) over()
+            })
+        }))
+      }
+      return yield* Effect.forEach(answers, ({ exit, ...one }) => orStale(one, exit))
+    })
 
   /** Calls whose answers are being computed in the background. */
   const refreshing = new Set<string>()
@@ -167,16 +154,14 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
     fly: Effect.Effect<unknown, unknown>
   ): Effect.Effect<void> =>
     Effect.uninterruptible(Effect.suspend(() => {
-      const calls = asked.filter(({ key, situation }) =>
-        situation !== "transaction" && !refreshing.has(key) && flights.flightOf(key) === undefined
-      )
+      const calls = asked.filter(({ key, situation }) => situation !== "transaction" && !refreshing.has(key))
       if (calls.length === 0) return Effect.void
       for (const { key } of calls) refreshing.add(key)
-      count.refreshes(calls.length)
+      count.refreshes(calls.filter(({ key }) => !flights.isFlying(key)).length)
       const ending = Effect.sync(() => {
         for (const { key } of calls) refreshing.delete(key)
       })
-      const flying = Effect.ensuring(Effect.interruptible(Effect.exit(outsideTransactions(fly))), ending)
+      const flying = Effect.ensuring(Effect.interruptible(Effect.exit(outsideTransactions(detached(fly)))), ending)
       return Effect.asVoid(Effect.forkIn(flying, scope))
     }))
 
@@ -197,7 +182,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
   const decide = <B, E2>(
     call: Call<Args>,
     known: Known,
-    generation: number,
+    moment: number,
     { fly, refresh }: Ways<B, E2>
   ): Effect.Effect<A | B, E2 | F | X> =>
     withNow((now) => {
@@ -214,7 +199,7 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
         bounds?.used(call.key, now)
         if (judgement === "fresh") {
           count.hits(1)
-          reading.hold(call, entry, exit, now, generation)
+          reading.hold(call, entry, exit, now, moment)
           const hit = marked(call, "hit", exit)
           return settings.beta === 0 ? hit : Effect.flatMap(
             isEarly(entry, now),

@@ -12,13 +12,18 @@ import * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import { soundly } from "./soundly.js"
-import { word } from "./word.js"
 
 const keyspaceName = "memo:leases"
 
 /** Pauses between two looks at a lease that somebody holds, in milliseconds: they grow. */
 const shortestPause = 20
 const longestPause = 250
+
+/** A name that nobody else has. */
+const newName: Effect.Effect<string> = Effect.map(
+  Effect.all([Random.next, Random.next]),
+  ([a, b]) => `${a.toString(36).slice(2)}${b.toString(36).slice(2)}`
+)
 
 /** @internal */
 export interface Leases {
@@ -87,6 +92,6 @@ export const open = (storage: Storage.Storage["Type"], life: number): Effect.Eff
     }
     return {
       within: (key, found, compute, onTrouble) =>
-        Effect.flatMap(word, (owner) => attempt(key, owner, shortestPause, found, compute, onTrouble))
+        Effect.flatMap(newName, (owner) => attempt(key, owner, shortestPause, found, compute, onTrouble))
     }
   })

@@ -11,12 +11,12 @@ import * as Option from "effect/Option"
 import type * as Types from "effect/Types"
 import type { Memo, Trouble } from "../../Memoize.js"
 import { isDone, providing } from "../done.js"
-import { clockOf, isTraced } from "../storage/compat.js"
+import { clockOf, isTraced, withNow } from "../storage/compat.js"
 import { lastingContext } from "../storage/transactions.js"
-import { Flights } from "../store/flights.js"
 import type { Call } from "./calls.js"
+import { announcingInvalidated } from "./coherence.js"
 import { makeControls } from "./controls.js"
-import { makeFlow } from "./flow.js"
+import { makeFlow, unanswered } from "./flow.js"
 import * as key from "./key.js"
 import * as lease from "./lease.js"
 import { openParts, type PartsOptions } from "./parts.js"
@@ -34,13 +34,10 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
   Effect.gen(function*() {
     type Failure = E | F | Trouble | Cause.TimeoutException
     const parts = yield* openParts(options)
-    const { bounds, calls, count, isEnabled, memory, settings } = parts
-    const leases = settings.lease === undefined ? undefined : yield* lease.open(parts.storage, settings.lease)
+    const { bounds, calls, count, flights, isEnabled, keyspace, memory, reads, settings, storage, versions } = parts
+    const leases = settings.lease === undefined ? undefined : yield* lease.open(storage, settings.lease)
     const provide = providing(yield* lastingContext<R>())
-    /** Those who call the function. */
-    const flights = new Flights<A>()
-    /** Those who ask for what somebody else is asking for already. */
-    const reads = new Flights<A>()
+    /** What somebody is asking for. */
     const asking = new Set<string>()
 
     const { hardTimeout } = settings
@@ -50,7 +47,6 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
     }
     const flow = makeFlow<Args, A, E | Cause.TimeoutException, F, Trouble>(
       parts,
-      flights,
       (calls) => Effect.forEach(calls, ({ args }) => Effect.exit(run(args))),
       {
         onMisfit: options.onDecodeFailure === "fail" ? Effect.fail : undefined,
@@ -61,24 +57,26 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
     const { reading, tolerate } = flow
 
     const once = (call: Call<Args>, known: Known): Effect.Effect<Exit.Exit<A, Failure>, Trouble> =>
-      Effect.map(flow.compute([{ call, known }]), ([exit]) => exit ?? Exit.die(new Error("effect-kv: no answer")))
+      Effect.map(flow.compute([{ call, known }]), ([exit = unanswered]) => exit)
 
-    /** A fresh answer that has been stored meanwhile. */
+    /** What somebody has stored meanwhile: an answer, or that the function is to be left alone. */
     const found = (known: Known, call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
-      Effect.clockWith((clock) =>
-        known.entry !== undefined && reading.judge(known, clock.unsafeCurrentTimeMillis()) === "fresh"
+      withNow((now) => {
+        const judgement = reading.judge(known, now)
+        return known.entry !== undefined && (judgement === "fresh" || judgement === "resting")
           ? Effect.option(reading.decode(call, known.entry))
           : Effect.succeedNone
-      )
-    const lookAgain = (call: Call<Args>): Effect.Effect<Option.Option<Exit.Exit<A, Failure>>> =>
-      Effect.flatMap(Effect.orElseSucceed(reading.read(call), () => nothing), (known) => found(known, call))
-
-    const computed = (call: Call<Args>, known: Known): Effect.Effect<A, Failure> =>
-      Effect.flatten(
-        leases === undefined || call.situation === "transaction"
-          ? once(call, known)
-          : leases.within(call.key, lookAgain(call), once(call, known), (error) => tolerate(error, once(call, known)))
-      )
+      })
+    const computed = (call: Call<Args>, known: Known): Effect.Effect<A, Failure> => {
+      if (leases === undefined || call.situation === "transaction") return Effect.flatten(once(call, known))
+      let latest = known
+      const lookAgain = Effect.flatMap(Effect.orElseSucceed(reading.read(call), () => nothing), (known) => {
+        latest = known
+        return found(latest, call)
+      })
+      const compute = Effect.suspend(() => once(call, latest))
+      return Effect.flatten(leases.within(call.key, lookAgain, compute, (error) => tolerate(error, compute)))
+    }
 
     /** Joins those for whom the function is called. Who read before somebody landed looks again. */
     const flying = (call: Call<Args>, known: Known, landed: number | undefined): Effect.Effect<A, Failure> =>
@@ -96,7 +94,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
     /** The answer for one who asks alone, and leads those who come meanwhile; or for those. */
     const answer = (call: Call<Args>, leads: boolean): Effect.Effect<A, Failure> => {
       const { key, text } = call
-      const generation = memory?.generation ?? 0
+      const moment = memory?.moment ?? 0
       const { landed } = flights
       const read = (): void => {
         if (leads) asking.delete(text)
@@ -124,7 +122,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         },
         (known) => {
           read()
-          return flow.decide(call, known, generation, {
+          return flow.decide(call, known, moment, {
             fly: (call, known) => leading(flow.patiently(call, known, flying(call, known, landed))),
             refresh: (call, known) => flow.background([call], flying(call, known, undefined))
           })
@@ -192,41 +190,41 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         })
     }
 
-    const memo = (...args: Args): Effect.Effect<A, Failure> =>
+    /** Calls the function, wherever it is not to be memoised. */
+    const unless = (
+      args: Args,
+      otherwise: (situation: Situation, fiber: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<A, Failure>
+    ): Effect.Effect<A, Failure> =>
       Effect.withFiberRuntime((fiber) => {
         const situation = situationOf(fiber.currentContext)
         return situation === "bypassed"
           ? around(args)
           : isEnabled === undefined
-          ? memoised(args, situation, fiber)
-          : Effect.flatMap(isEnabled, (on) => on ? memoised(args, situation, fiber) : around(args))
+          ? otherwise(situation, fiber)
+          : Effect.flatMap(isEnabled, (on) => on ? otherwise(situation, fiber) : around(args))
       })
 
-    const supersede = (call: Call<Args> | undefined): void => {
-      flights.supersede(call?.key)
-      reads.supersede(call?.text)
+    const memo = (...args: Args): Effect.Effect<A, Failure> =>
+      unless(args, (situation, fiber) => memoised(args, situation, fiber))
+
+    const refreshed = (call: Call<Args>): Effect.Effect<A, Failure> => {
+      count.refreshes(1)
+      // What is being computed is not stored any more, and those who come from now on do not wait for it.
+      const raised = Effect.catchAll(versions.raise(call.key), (error) => tolerate(error, Effect.void))
+      return Effect.zipRight(
+        Effect.zipRight(raised, announcingInvalidated(storage, keyspace.name, call)),
+        // No stale answer stands in for what was asked for.
+        Effect.suspend(() => flights.join(call.key, Effect.flatten(once(call, nothing)), () => run(call.args)))
+      )
     }
     const refresh = (...args: Args): Effect.Effect<A, Failure> =>
-      Effect.withFiberRuntime((fiber) => {
-        const situation = situationOf(fiber.currentContext)
-        if (situation === "bypassed") return around(args)
-        return Effect.matchEffect(calls.textOf(args), {
+      unless(args, (situation) =>
+        Effect.matchEffect(calls.textOf(args), {
           onFailure: (error) => tolerate(error, run(args)),
-          onSuccess: (text) => {
-            const call = calls.callOf(args, text, situation)
-            count.refreshes(1)
-            supersede(call)
-            // No stale answer stands in for what was asked for.
-            const anew = Effect.flatMap(
-              Effect.orElseSucceed(reading.read(call), () => nothing),
-              ({ mark }) => Effect.flatten(once(call, { ...nothing, mark }))
-            )
-            return flights.join(call.key, anew, () => run(args))
-          }
-        })
-      })
+          onSuccess: (text) => refreshed(calls.callOf(args, text, situation))
+        }))
 
-    return Object.assign(memo, makeControls(parts, reading, supersede), { refresh })
+    return Object.assign(memo, makeControls(parts, reading), { refresh })
   })
 
 /** @internal */

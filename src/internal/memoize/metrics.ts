@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Metric from "effect/Metric"
 import * as labelled from "../metrics.js"
 
 const counters = {
@@ -39,13 +40,14 @@ export type Counts = Readonly<Record<Counter, (count: number) => void>> & {
 /** @internal */
 export const countsOf = (name: string): Counts => {
   const count = (counter: Counter) => labelled.counterOf(counters[counter], "memo", name)
+  const lookupTime = Metric.tagged(metrics.lookupTime, "memo", name)
   return {
     bypasses: count("bypasses"),
     collapsed: count("collapsed"),
     errors: count("errors"),
     evictions: count("evictions"),
     hits: count("hits"),
-    lookupTime: (millis) => labelled.record(metrics.lookupTime, "memo", name, millis),
+    lookupTime: (millis) => lookupTime.unsafeUpdate(millis, []),
     misses: count("misses"),
     refreshes: count("refreshes"),
     staleHits: count("staleHits")

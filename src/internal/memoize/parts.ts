@@ -14,12 +14,14 @@ import { StorageError } from "../../StorageError.js"
 import { providing } from "../done.js"
 import { lastingContext } from "../storage/transactions.js"
 import { provided } from "../store/codecs.js"
+import { Flights } from "../store/flights.js"
 import * as bounded from "./bounds.js"
 import { type Calls, makeCalls } from "./calls.js"
-import { InMemory, register } from "./inMemory.js"
+import { type Listener, listening } from "./coherence.js"
+import { InMemory } from "./inMemory.js"
 import { type Counts, countsOf } from "./metrics.js"
 import { parseSettings, type Settings, type SettingsOptions } from "./settings.js"
-import * as tagged from "./tags.js"
+import * as versioned from "./versions.js"
 
 /** @internal */
 export interface Parts<in out Args extends ReadonlyArray<unknown>, in out A, in out F> {
@@ -29,9 +31,15 @@ export interface Parts<in out Args extends ReadonlyArray<unknown>, in out A, in 
   readonly storage: Storage.Storage["Type"]
   readonly keyspace: Storage.Keyspace
   readonly calls: Calls<Args>
-  readonly versions: tagged.Tags
+  readonly versions: versioned.Versions
   readonly bounds: bounded.Bounds | undefined
   readonly memory: InMemory<A, F> | undefined
+  /** Those who call the function. */
+  readonly flights: Flights<A>
+  /** Those who ask for what somebody else is asking for already, by the text of their arguments. */
+  readonly reads: Flights<A>
+  /** Hears what namesakes change. */
+  readonly listener: Listener
   readonly successes: Codec.Codec<A>
   readonly failures: Codec.Codec<F> | undefined
   /** Whether a failure is stored. */
@@ -68,26 +76,53 @@ export const openParts = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, 
     const storage = yield* Storage.Storage
     const keyspace = yield* storage.keyspace(keyspaceName)
     const memory = settings.inMemory && new InMemory<A, F>(settings.inMemory.capacity, settings.inMemory.maxAge)
-    if (memory !== undefined) yield* register(storage, keyspaceName, memory)
+    const flights = new Flights<A>()
+    const reads = new Flights<A>()
+    const listener: Listener = {
+      invalidated: (call, place) => {
+        memory?.forget(call?.text, place)
+        flights.supersede(call?.key)
+        reads.supersede(call?.text)
+      },
+      stored: (text, place) => memory?.forget(text, place),
+      tagsInvalidated: (place) => {
+        memory?.forgetTagged(place)
+        // Which tags an answer will have is not known before it is there.
+        if (options.tags === undefined) return
+        flights.supersede(undefined)
+        reads.supersede(undefined)
+      }
+    }
+    yield* listening(storage, keyspaceName, listener)
     const context = yield* lastingContext<RA | RF>()
     const provide = providing(yield* lastingContext<RO>())
     const codecOf = options.codec ?? Codec.json
     const fits = options.failure === undefined ? () => false : Schema.is(options.failure)
+    const isStorable = (error: unknown): error is F => {
+      try {
+        return fits(error)
+      } catch {
+        return false
+      }
+    }
     return {
       bounds: settings.bounds && (yield* bounded.open(storage, keyspace, settings.bounds)),
       calls: yield* makeCalls(options, keyspaceName),
       count: countsOf(name),
+      flights,
       failures: options.failure && provided(codecOf(options.failure), context),
       invalid,
       isEnabled: options.enabled && Effect.catchAllCause(provide(options.enabled), () => Effect.succeed(false)),
-      isStorable: (error): error is F => fits(error),
+      isStorable,
       keyspace,
+      listener,
       memory,
       name,
       options,
+      reads,
       settings,
       storage,
       successes: provided(codecOf(options.success), context),
-      versions: yield* tagged.open(storage)
+      versions: yield* versioned.open(storage, keyspaceName)
     }
   })

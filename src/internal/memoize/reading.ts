@@ -7,14 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { CodecError } from "../../Codec.js"
-import type * as Storage from "../../Storage.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { andThen } from "../done.js"
 import type { Call } from "./calls.js"
-import { type Entry, parse, tombstone } from "./entry.js"
+import { type Entry, parse } from "./entry.js"
 import type { Parts } from "./parts.js"
 import { soundly } from "./soundly.js"
-import type { Validity } from "./tags.js"
+import type { Validity, Versioned } from "./versions.js"
 
 /**
  * What is known of a stored answer.
@@ -24,21 +23,15 @@ import type { Validity } from "./tags.js"
 export interface Known {
   /** Undefined: there is none that counts. */
   readonly entry: Entry | undefined
-  /** It was invalidated softly, by a tag. */
+  /** It was invalidated softly. */
   readonly isSoft: boolean
-  /** The word of the last invalidation. */
-  readonly mark: string
 }
 
 /** @internal */
-export const nothing: Known = { entry: undefined, isSoft: false, mark: "" }
+export const nothing: Known = { entry: undefined, isSoft: false }
 
 const knownOf = (entry: Entry | undefined, validity: Validity): Known =>
-  entry === undefined ? nothing : {
-    entry: entry.kind === "none" || validity === "hard" ? undefined : entry,
-    isSoft: validity === "soft",
-    mark: entry.mark
-  }
+  entry === undefined || validity === "hard" ? nothing : { entry, isSoft: entry.isSoft || validity === "soft" }
 
 /**
  * What may be done with a stored answer: it is the answer; it is, while there is a new one computed (`revalidate`), or
@@ -47,6 +40,8 @@ const knownOf = (entry: Entry | undefined, validity: Validity): Known =>
  * @internal
  */
 export type Judgement = "fresh" | "revalidate" | "resting" | "fallback" | "none"
+
+const untagged: Versioned = { tags: [], version: 0 }
 
 /** @internal */
 export type Reading<Args extends ReadonlyArray<unknown>, A, F> = ReturnType<typeof makeReading<Args, A, F>>
@@ -83,18 +78,18 @@ export const makeReading = <Args extends ReadonlyArray<unknown>, A, F>(
     Effect.flatMap(soundly(keyspace.getMany(calls.map((call) => call.key))), (found) => {
       const entries = found.map((stored) => Option.isSome(stored) ? parse(stored.value.value) : undefined)
       return Effect.map(
-        versions.check(entries.map((entry) => entry ?? tombstone("", 0))),
+        versions.check(entries.map((entry) => entry ?? untagged)),
         (validities) => entries.map((entry, i) => knownOf(entry, validities[i] ?? "valid"))
       )
     })
 
   const isFallback = ({ entry, isSoft }: Known, now: number): boolean =>
-    entry !== undefined && (isSoft || entry.mark !== "" || now < entry.freshUntil + settings.staleIfError)
+    entry !== undefined && (isSoft || now < entry.freshUntil + settings.staleIfError)
 
   const judge = (known: Known, now: number): Judgement => {
     const { entry, isSoft } = known
     if (entry === undefined) return "none"
-    if (!isSoft && entry.mark === "" && now < entry.freshUntil) return "fresh"
+    if (!isSoft && now < entry.freshUntil) return "fresh"
     const isResting = now < entry.retryAt
     return settings.staleWhileRevalidate > 0 && (isSoft || now < entry.freshUntil + settings.staleWhileRevalidate)
       ? isResting ? "resting" : "revalidate"
@@ -114,25 +109,12 @@ export const makeReading = <Args extends ReadonlyArray<unknown>, A, F>(
       : andThen(failures.decode(body, at), (error) => Exit.succeed(Exit.fail(error)))
   }
 
-  /** Keeps a fresh answer in memory, unless something has been forgotten since it was read. */
-  const hold = (call: Call<Args>, entry: Entry, exit: Exit.Exit<A, F>, now: number, generation: number): void => {
+  /** Keeps a fresh answer in memory, unless there is something newer since it was read, or computed. */
+  const hold = (call: Call<Args>, entry: Entry, exit: Exit.Exit<A, F>, now: number, moment: number): void => {
     if (memory === undefined || call.situation === "transaction") return
-    const { freshUntil, lookupMillis, storedAt, tags } = entry
-    memory.set(
-      call.text,
-      { exit, freshUntil, lookupMillis, storedAs: call.key, storedAt, tagged: tags.length > 0 },
-      now,
-      generation
-    )
+    const { freshUntil, lookupMillis, tags } = entry
+    memory.set(call.text, { exit, freshUntil, lookupMillis, storedAs: call.key, tagged: tags.length > 0 }, now, moment)
   }
 
   return { decode, hold, isFallback, judge, read, reading, readMany }
 }
-
-/**
- * What is stored under a key, invalidated or not.
- *
- * @internal
- */
-export const entryOf = (stored: Option.Option<Storage.Entry>): Entry | undefined =>
-  Option.isNone(stored) ? undefined : parse(stored.value.value)

@@ -17,7 +17,7 @@ import { lastingContext } from "../storage/transactions.js"
 import { Flights } from "../store/flights.js"
 import type { Call } from "./calls.js"
 import { makeControls } from "./controls.js"
-import { makeFlow } from "./flow.js"
+import { makeFlow, unanswered } from "./flow.js"
 import { openParts } from "./parts.js"
 import { type Known, nothing } from "./reading.js"
 import { type Situation, situationOf } from "./situation.js"
@@ -55,8 +55,7 @@ export const make = <
       name: options.name ?? options.request._tag,
       success: options.request.success
     })
-    const { calls, count, isEnabled, memory } = parts
-    const flights = new Flights<A>()
+    const { calls, count, flights, isEnabled, memory } = parts
     const bare = RequestResolver.provideContext(resolver, yield* lastingContext<R>())
 
     /** One batch for the resolver. */
@@ -66,7 +65,6 @@ export const make = <
       )
     const flow = makeFlow<Args, A, E, F, never>(
       parts,
-      flights,
       (calls) => run(calls.map(({ args: [request] }) => request)),
       {},
       yield* Effect.scope
@@ -95,28 +93,37 @@ export const make = <
       }
     }
 
+    /** What a batch is about to ask for. */
+    const claimed = new Set<string>()
+
     /** Has the resolver answer, in one batch, what nobody is waiting for yet. */
     const fly = (needs: ReadonlyArray<Need<Args>>): Effect.Effect<ReadonlyArray<Answer>> =>
       Effect.suspend(() => {
         if (needs[0]?.call.situation === "transaction") return flow.compute(needs)
-        const partOf = batchOf(needs.filter(({ call: { key } }) => flights.flightOf(key) === undefined))
-        return Effect.forEach(
+        const own = needs.filter(({ call: { key } }) => !flights.isFlying(key) && !claimed.has(key))
+        for (const { call: { key } } of own) claimed.add(key)
+        const release = Effect.sync(() => {
+          for (const { call: { key } } of own) claimed.delete(key)
+        })
+        const partOf = batchOf(own)
+        const flown = Effect.forEach(
           needs,
           (need) => Effect.exit(flow.patiently(need.call, need.known, partOf(need))),
           { concurrency: "unbounded" }
         )
+        return Effect.ensuring(flown, release)
       })
 
     /** The answers of calls that differ, in their order. */
     const resolve = (calls: ReadonlyArray<Call<Args>>): Effect.Effect<ReadonlyArray<Answer>, StorageError> =>
       Effect.gen(function*() {
-        const generation = memory?.generation ?? 0
+        const moment = memory?.moment ?? 0
         const knowns = yield* reading.readMany(calls)
         const stale: Array<Need<Args>> = []
         const found = yield* Effect.forEach(
           calls,
           (call, i) =>
-            Effect.exit(flow.decide(call, knowns[i] ?? nothing, generation, {
+            Effect.exit(flow.decide(call, knowns[i] ?? nothing, moment, {
               fly: (call, known) => Effect.succeed(new Need(call, known)),
               refresh: (call, known) => Effect.sync(() => void stale.push(new Need(call, known)))
             }))
@@ -182,7 +189,5 @@ export const make = <
           : Effect.flatMap(isEnabled, (on) => on ? memoised(requests, situation) : bypassed)
       })
     )
-    return Object.assign(memo, makeControls(parts, reading, (call) => flights.supersede(call?.key)))
+    return Object.assign(memo, makeControls(parts, reading))
   })
-
-const unanswered = Exit.die(new Error("effect-kv: a batch has left out a request"))

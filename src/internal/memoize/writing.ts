@@ -15,27 +15,25 @@ import { withNow } from "../storage/compat.js"
 import { parseDuration } from "../storage/duration.js"
 import { sizeOf } from "./bounds.js"
 import type { Call } from "./calls.js"
-import { type Entry, print } from "./entry.js"
-import { forgetting } from "./inMemory.js"
+import { announcingStored } from "./coherence.js"
+import { type Entry, parse, print } from "./entry.js"
 import type { Parts } from "./parts.js"
-import { entryOf, type Known, type Reading } from "./reading.js"
+import type { Reading } from "./reading.js"
 import { soundly } from "./soundly.js"
 
 /**
- * An answer that the function gave, and what was known before.
+ * An answer that the function gave.
  *
  * @internal
  */
 export interface Answered<Args, A, E> {
   readonly call: Call<Args>
-  readonly known: Known
   readonly exit: Exit.Exit<A, E>
-  /** What the versions of tags had come to. */
-  readonly version: number
   /** How long the function took, in milliseconds. */
   readonly lookupMillis: number
-  /** Whether it still is to be stored, as far as this process knows. */
-  readonly isCurrent: () => boolean
+  /** When it was called: what invalidations had come to, and what was in memory. */
+  readonly version: number
+  readonly moment: number
 }
 
 /** An answer as it is stored. */
@@ -53,23 +51,6 @@ interface Written<Args, A, E> {
   readonly replaced: number | undefined
 }
 
-/** Whether it was computed after the last invalidation. */
-const isValid = <Args, A, E>(
-  { answer: { isCurrent, known } }: Prepared<Args, A, E>,
-  stored: Option.Option<Storage.Entry>
-): boolean => {
-  const mark = entryOf(stored)?.mark ?? ""
-  return isCurrent() && (mark === "" || mark === known.mark)
-}
-
-const written = <Args, A, E>(
-  prepared: Prepared<Args, A, E>,
-  stored: Option.Option<Storage.Entry>
-): Written<Args, A, E> => ({
-  prepared,
-  replaced: Option.isNone(stored) ? undefined : sizeOf(stored.value.key, stored.value.value)
-})
-
 /** @internal */
 export type Writing<Args extends ReadonlyArray<unknown>, A, F> = ReturnType<typeof makeWriting<Args, A, F>>
 
@@ -78,7 +59,7 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
   parts: Parts<Args, A, F>,
   reading: Reading<Args, A, F>
 ) => {
-  const { bounds, count, failures, invalid, keyspace, memory, settings, storage, successes } = parts
+  const { bounds, count, failures, invalid, keyspace, listener, settings, storage, successes, versions } = parts
   const { tags, timeToLive } = parts.options
   /** How long an answer is kept after it was fresh. */
   const retention = Math.max(settings.staleWhileRevalidate, settings.staleIfError)
@@ -111,19 +92,19 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
     answer: Answered<Args, A, F>
   ): Effect.Effect<ReadonlyArray<Prepared<Args, A, F>>, Trouble> =>
     withNow((now): Effect.Effect<ReadonlyArray<Prepared<Args, A, F>>, Trouble> => {
-      const { call, exit, isCurrent, lookupMillis, version } = answer
+      const { call, exit, lookupMillis, version } = answer
       const description = described(exit, call.args)
       if (Either.isLeft(description)) return Effect.fail(description.left)
       const { life, names } = description.right
-      if (life <= 0 || !isCurrent()) return Effect.succeed([])
+      if (life <= 0) return Effect.succeed([])
       return Effect.map(encode(call.key, exit), (body) => {
         const freshUntil = now + life
         const entry: Entry = {
           body,
           freshUntil,
+          isSoft: false,
           kind: Exit.isSuccess(exit) ? "success" : "failure",
           lookupMillis,
-          mark: "",
           retryAt: 0,
           storedAt: now,
           tags: names,
@@ -136,46 +117,46 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
       })
     })
 
-  const writeOne = (one: Prepared<Args, A, F>): Effect.Effect<ReadonlyArray<Written<Args, A, F>>, StorageError> =>
-    soundly(keyspace.modify(one.answer.call.key, (stored) =>
-      isValid(one, stored)
-        ? [[written(one, stored)], Storage.put(one.value, one.expiresAt)]
-        : [[], Storage.keep]))
+  const sizesOf = (keys: ReadonlyArray<string>) =>
+    bounds === undefined ? Effect.succeed([]) : Effect.map(
+      keyspace.getMany(keys),
+      (found) => found.map(Option.map(({ key, value }) => sizeOf(key, value)))
+    )
 
-  /** All or none, whatever their number in a few statements. */
-  const writeMany = (
+  /** All that were not invalidated since they were computed, whatever their number in a few statements. */
+  const write = (
     all: ReadonlyArray<Prepared<Args, A, F>>
   ): Effect.Effect<ReadonlyArray<Written<Args, A, F>>, StorageError> =>
-    storage.transaction(
-      Effect.flatMap(soundly(keyspace.getMany(all.map(({ answer }) => answer.call.key))), (stored) => {
-        const done = all.flatMap((one, i) => {
-          const before = stored[i] ?? Option.none()
-          return isValid(one, before) ? [written(one, before)] : []
-        })
-        const entries = done.map(({ prepared: { answer, expiresAt, value } }) => ({
+    all.length === 0 ? Effect.succeed([]) : storage.transaction(
+      Effect.gen(function*() {
+        const areCurrent = yield* versions.areCurrent(
+          all.map(({ answer: { call, version }, entry }) => ({ key: call.key, tags: entry.tags, version }))
+        )
+        const current = all.filter((_, i) => areCurrent[i])
+        const sizes = yield* sizesOf(current.map(({ answer }) => answer.call.key))
+        const [first, ...more] = current.map(({ answer, expiresAt, value }) => ({
           expiresAt,
           key: answer.call.key,
           value
         }))
-        return Effect.as(soundly(keyspace.setMany(entries)), done)
-      }),
+        // One alone needs no savepoint.
+        if (first !== undefined && more.length === 0) yield* keyspace.set(first.key, first.value, first.expiresAt)
+        else if (first !== undefined) yield* keyspace.setMany([first, ...more])
+        return current.map((prepared, i) => ({ prepared, replaced: Option.getOrUndefined(sizes[i] ?? Option.none()) }))
+      }).pipe(soundly),
       { retry: true }
     )
 
-  const write = (all: ReadonlyArray<Prepared<Args, A, F>>) =>
-    all.length === 1 && all[0] !== undefined ? writeOne(all[0]) : all.length === 0 ? Exit.succeed([]) : writeMany(all)
-
-  /** Stores answers. Those that cannot be stored hinder no others. */
-  const store = (answers: ReadonlyArray<Answered<Args, A, F>>): Effect.Effect<void, Trouble> =>
+  /** Stores answers, and tells how many. Those that cannot be stored hinder no others. */
+  const store = (answers: ReadonlyArray<Answered<Args, A, F>>): Effect.Effect<number, Trouble> =>
     Effect.gen(function*() {
-      const generation = memory?.generation ?? 0
       const [troubles, prepared] = yield* Effect.partition(answers, prepare)
       const done = yield* write(prepared.flat())
-      for (const { prepared: { answer: { call, exit }, entry, size }, replaced } of done) {
+      for (const { prepared: { answer: { call, exit, moment }, entry, size }, replaced } of done) {
         bounds?.counted(size, replaced)
         yield* withNow((now) => {
-          reading.hold(call, entry, exit, now, generation)
-          return forgetting(storage, keyspace.name, call.text, memory)
+          reading.hold(call, entry, exit, now, moment)
+          return announcingStored(storage, keyspace.name, call.text, listener)
         })
       }
       // In a transaction others may wait for it, and with them whoever has the turn.
@@ -192,14 +173,15 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
         )
       }
       if (troubles[0] !== undefined) yield* Effect.fail(troubles[0])
+      return done.length
     })
 
   /** Has the function not be called again for a while. */
-  const rest = (call: Call<Args>, { mark, storedAt }: Entry): Effect.Effect<void, StorageError> =>
+  const rest = (call: Call<Args>, { isSoft, storedAt }: Entry): Effect.Effect<void, StorageError> =>
     withNow((now) =>
       soundly(keyspace.modify(call.key, (stored) => {
-        const entry = entryOf(stored)
-        return Option.isSome(stored) && entry?.storedAt === storedAt && entry.mark === mark
+        const entry = Option.isNone(stored) ? undefined : parse(stored.value.value)
+        return Option.isSome(stored) && entry?.storedAt === storedAt && entry.isSoft === isSoft
           ? [undefined, Storage.put(print({ ...entry, retryAt: now + settings.backOff }), stored.value.expiresAt)]
           : [undefined, Storage.keep]
       }))

@@ -30,12 +30,30 @@ interface Flight<A> extends Waiting {
 /** What a fiber computes. */
 const Current = Context.GenericTag<Waiting>("effect-kv/internal/Flight")
 
-const waitsFor = (from: Waiting, to: Waiting, seen = new Set<Waiting>()): boolean => {
-  if (from === to) return true
-  if (seen.has(from)) return false
-  seen.add(from)
-  return from.awaited.some((next) => waitsFor(next, to, seen))
+/** Whether one waits for another one, through others perhaps: as many as there are. */
+const waitsFor = (from: Waiting, to: Waiting): boolean => {
+  const seen = new Set<Waiting>()
+  const left = [from]
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    if (next === to) return true
+    if (seen.has(next)) continue
+    seen.add(next)
+    for (const awaited of next.awaited) left.push(awaited)
+  }
+  return false
 }
+
+/**
+ * For whom the one who starts it does not wait.
+ *
+ * @internal
+ */
+export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.mapInputContext(
+    self,
+    (context: Context.Context<R>) =>
+      Context.unsafeMake(new Map(Array.from(context.unsafeMap).filter(([key]) => key !== Current.key)))
+  )
 
 /** @internal */
 export class Flights<A> {
@@ -93,9 +111,8 @@ export class Flights<A> {
     )
   }
 
-  /** The flight of a key, which is another one each time. */
-  flightOf(key: string): unknown {
-    return this.flying.get(key)
+  isFlying(key: string): boolean {
+    return this.flying.has(key)
   }
 
   /** Those who come from now on start anew; those who wait have the outcome. Of one key, or of all. */
