@@ -43,7 +43,8 @@ const counted = (memo: string) =>
       if (count !== 0) counts[name] = count
     }
     const { count } = yield* Metric.value(Metric.tagged(lookupTime, "memo", memo))
-    return { ...counts, ...count === 0 ? {} : { lookupTime: count } }
+    if (count !== 0) counts.lookupTime = count
+    return counts
   })
 
 export const suite = (engine: Engine) =>
@@ -314,7 +315,7 @@ export const suite = (engine: Engine) =>
             const name = `metered ${++names}`
             return Effect.flatMap(
               counting({ name, timeToLive: 1000, ...options }, answer ?? Effect.succeed),
-              (made) => body({ ...made, memo: Object.assign(made.memo) }, name)
+              (made) => body(made, name)
             )
           })
         )
@@ -365,7 +366,7 @@ export const suite = (engine: Engine) =>
             yield* memo("a")
             yield* TestClock.adjust(1000)
             yield* memo("a")
-            const counts: Record<string, number> = yield* counted(name)
+            const counts = yield* counted(name)
             assert.strictEqual(counts.staleHits, 1)
           }),
         (call) => call === 1 ? Effect.succeed(1) : Effect.fail("down")
@@ -380,7 +381,7 @@ export const suite = (engine: Engine) =>
           const callers = yield* underWay(engine, Effect.replicateEffect(memo("a"), 10, { concurrency: "unbounded" }))
           yield* slow.end(Effect.succeed(1))
           yield* Fiber.join(callers)
-          const counts: Record<string, number> = yield* counted(name)
+          const counts = yield* counted(name)
           assert.strictEqual(counts.collapsed, 9)
           assert.strictEqual(counts.lookupTime, 1)
         })
@@ -389,7 +390,7 @@ export const suite = (engine: Engine) =>
       metered("bypasses", {}, ({ memo }, name) =>
         Effect.gen(function*() {
           yield* Memoize.bypass(memo("a"))
-          const counts: Record<string, number> = yield* counted(name)
+          const counts = yield* counted(name)
           assert.strictEqual(counts.bypasses, 1)
           assert.isUndefined(counts.misses)
         }))
@@ -398,14 +399,14 @@ export const suite = (engine: Engine) =>
         Effect.gen(function*() {
           yield* memo("a")
           yield* memo("a")
-          const counts: Record<string, number> = yield* counted(name)
+          const counts = yield* counted(name)
           assert.strictEqual(counts.bypasses, 2)
         }))
 
       metered("evictions", { maxEntries: 2 }, ({ memo }, name) =>
         Effect.gen(function*() {
           for (const text of ["a", "b", "c", "d", "e"]) yield* memo(text)
-          const counts: Record<string, number> = yield* counted(name)
+          const counts = yield* counted(name)
           assert.strictEqual(counts.evictions, 3)
         }))
 
@@ -414,7 +415,7 @@ export const suite = (engine: Engine) =>
       }, ({ memo }, name) =>
         Effect.gen(function*() {
           yield* memo("a")
-          const counts: Record<string, number> = yield* counted(name)
+          const counts = yield* counted(name)
           assert.strictEqual(counts.errors, 1)
         }))
 

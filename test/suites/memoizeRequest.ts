@@ -2,7 +2,19 @@
 import { assert, describe } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
 import type { Context } from "effect"
-import { Deferred, Duration, Effect, Exit, Fiber, Option, Request, RequestResolver, Schema, TestClock } from "effect"
+import {
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Option,
+  Request,
+  RequestResolver,
+  Schema,
+  Scope,
+  TestClock
+} from "effect"
 import { Codec, Memoize, Storage } from "effect-kv"
 import { describeOn, type Engine } from "../engines.js"
 import { stored, testOn } from "../memoized.js"
@@ -190,14 +202,22 @@ export const suite = (engine: Engine) =>
       )
 
       test(
-        "what the resolver leaves out is a defect, is not stored, and the others are answered",
+        "what the resolver leaves out ends as without this, is not stored, and the others are answered",
         Effect.gen(function*() {
           const { all, batches, exits } = yield* making({}, (id, batch) =>
             id === 2 && batch === 1 ? undefined : Effect.succeedSome(`name ${id}`))
           const [first, left, third] = yield* exits(1, 2, 3)
           deepStrictEqual([first, third], [Exit.succeed(Option.some("name 1")), Exit.succeed(Option.some("name 3"))])
-          assert(left !== undefined && Exit.isFailure(left))
-          assert.strictEqual(left.cause._tag, "Die")
+          const bare = yield* Effect.exit(
+            Effect.request(
+              get(2),
+              RequestResolver.makeBatched<GetName, never>(() =>
+                Effect.void
+              )
+            )
+          )
+          assert(left !== undefined && Exit.isFailure(left) && Exit.isFailure(bare))
+          assert.strictEqual(left.cause._tag, bare.cause._tag)
           deepStrictEqual(yield* all(1, 2, 3), named(1, 2, 3))
           deepStrictEqual(batches, [[1, 2, 3], [2]])
         })
@@ -208,9 +228,7 @@ export const suite = (engine: Engine) =>
         Effect.gen(function*() {
           const resolver = yield* Memoize.request(
             { request: GetName, timeToLive: 1000 },
-            RequestResolver.makeBatched((_: ReadonlyArray<GetName>) =>
-              Effect.die("boom")
-            )
+            RequestResolver.makeBatched<GetName, never>(() => Effect.die("boom"))
           )
           const exits = yield* Effect.forEach([1, 2], (id) => Effect.exit(Effect.request(get(id), resolver)), {
             batching: true,
@@ -365,24 +383,48 @@ export const suite = (engine: Engine) =>
       )
 
       test(
-        "when the caller is interrupted, so is the resolver, and the next one begins anew",
+        "when the caller is interrupted, so is the resolver, as without this, and the next one begins anew",
         Effect.gen(function*() {
+          const [gate, began] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
           let interrupted = 0
-          const began = yield* Deferred.make<void>()
-          const { all, batches } = yield* making({}, (id, batch) =>
+          const { all, batches, one } = yield* making({}, (id, batch) =>
             batch > 1
               ? Effect.succeedSome(`name ${id}`)
               : Effect.onInterrupt(
-                Effect.zipRight(Deferred.succeed(began, undefined), Effect.never),
+                Effect.zipRight(Deferred.succeed(began, undefined), Effect.as(Deferred.await(gate), Option.none())),
                 () => Effect.sync(() => interrupted++)
               ))
-          const fiber = yield* Effect.fork(all(1, 2))
+          const fiber = yield* Effect.fork(one(1))
           yield* Deferred.await(began)
           yield* Fiber.interrupt(fiber)
           yield* engine.turns
-          assert.strictEqual(interrupted, 2)
+          yield* Deferred.succeed(gate, undefined)
+          assert.strictEqual(interrupted, 1)
           deepStrictEqual(yield* all(1, 2), named(1, 2))
-          deepStrictEqual(batches, [[1, 2], [1, 2]])
+          deepStrictEqual(batches, [[1], [1, 2]])
+        })
+      )
+
+      test(
+        "a refresh in the background ends with the scope, which does not wait for it",
+        Effect.gen(function*() {
+          const gate = yield* Deferred.make<void>()
+          const scope = yield* Scope.make()
+          const { one } = yield* Scope.extend(
+            making({ staleWhileRevalidate: 500 }, (id, batch) =>
+              Effect.as(batch > 1 ? Deferred.await(gate) : Effect.void, Option.some(`name ${id}`))),
+            scope
+          )
+          yield* one(1)
+          yield* TestClock.adjust(1000)
+          yield* one(1)
+          yield* engine.turns
+          const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+          yield* engine.turns
+          const closed = yield* Fiber.poll(closing)
+          yield* Deferred.succeed(gate, undefined)
+          yield* Fiber.join(closing)
+          assert.isTrue(Option.isSome(closed))
         })
       )
 
@@ -390,18 +432,19 @@ export const suite = (engine: Engine) =>
         "the interruption of one caller does not fail another who asks for the same",
         Effect.gen(function*() {
           const [gate, began] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
-          const { all, one } = yield* making({}, (id) =>
+          const { all, batches, one } = yield* making({}, (id) =>
             Effect.zipRight(
               Deferred.succeed(began, undefined),
               Effect.as(Deferred.await(gate), Option.some(`name ${id}`))
             ))
-          const first = yield* Effect.fork(all(1, 2))
+          const first = yield* Effect.fork(one(1))
           yield* Deferred.await(began)
-          const second = yield* Effect.fork(one(1))
+          const second = yield* Effect.fork(all(1, 2))
           yield* engine.turns
           yield* Fiber.interrupt(first)
           yield* Deferred.succeed(gate, undefined)
-          deepStrictEqual(yield* Fiber.join(second), Option.some("name 1"))
+          deepStrictEqual(yield* Fiber.join(second), named(1, 2))
+          deepStrictEqual(batches, [[1], [2]])
         })
       )
 
@@ -430,7 +473,8 @@ export const suite = (engine: Engine) =>
             name: "both",
             success: Schema.Number,
             timeToLive: 1000
-          }, () => Effect.succeed(1))
+          }, () =>
+            Effect.succeed(1))
           yield* one(1)
           assert.strictEqual(yield* memo(get(1)), 1)
         })
