@@ -14,7 +14,6 @@ import type { RequestOptions, Resolver } from "../../Memoize.js"
 import type * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { lastingContext } from "../storage/transactions.js"
-import { Flights } from "../store/flights.js"
 import type { Call } from "./calls.js"
 import { makeControls } from "./controls.js"
 import { makeFlow, unanswered } from "./flow.js"
@@ -55,7 +54,7 @@ export const make = <
       name: options.name ?? options.request._tag,
       success: options.request.success
     })
-    const { calls, count, flights, isEnabled, memory } = parts
+    const { calls, count, flights, isEnabled, memory, settings } = parts
     const bare = RequestResolver.provideContext(resolver, yield* lastingContext<R>())
 
     /** One batch for the resolver. */
@@ -70,49 +69,29 @@ export const make = <
       yield* Effect.scope
     )
     const { reading, tolerate } = flow
-    const one = (exits: ReadonlyArray<Answer>): Answer => exits[0] ?? unanswered
-
-    /** What each flight has of one batch, which begins when the first of them asks for it. */
-    const batchOf = (needs: ReadonlyArray<Need<Args>>) => {
-      const batches = new Flights<ReadonlyMap<string, Answer>>()
-      const all = Effect.map(
-        flow.compute(needs),
-        (exits) => new Map(needs.map(({ call: { key } }, i) => [key, exits[i] ?? unanswered]))
-      )
-      const keys = new Set(needs.map(({ call: { key } }) => key))
-      return (need: Need<Args>): Effect.Effect<A, E> => {
-        const { args, key } = need.call
-        return flights.join(
-          key,
-          keys.has(key)
-            ? Effect.flatMap(batches.join("", all, () => all), (exits) => exits.get(key) ?? unanswered)
-            // Somebody had it when the batch was made, and has it no more.
-            : Effect.flatMap(flow.compute([need]), one),
-          () => Effect.flatMap(run(args), one)
+    /** Has the resolver answer, in one batch, what nobody is waiting for yet. */
+    const fly = (needs: ReadonlyArray<Need<Args>>): Effect.Effect<ReadonlyArray<Answer>> => {
+      if (needs[0]?.call.situation === "transaction") return flow.compute(needs)
+      const compute = (own: ReadonlySet<string>) => {
+        const asked = needs.filter(({ call: { key } }) => own.has(key))
+        return Effect.map(
+          flow.compute(asked),
+          (answers) => new Map(asked.map(({ call: { key } }, i) => [key, answers[i] ?? unanswered]))
         )
       }
-    }
-
-    /** What a batch is about to ask for. */
-    const claimed = new Set<string>()
-
-    /** Has the resolver answer, in one batch, what nobody is waiting for yet. */
-    const fly = (needs: ReadonlyArray<Need<Args>>): Effect.Effect<ReadonlyArray<Answer>> =>
-      Effect.suspend(() => {
-        if (needs[0]?.call.situation === "transaction") return flow.compute(needs)
-        const own = needs.filter(({ call: { key } }) => !flights.isFlying(key) && !claimed.has(key))
-        for (const { call: { key } } of own) claimed.add(key)
-        const release = Effect.sync(() => {
-          for (const { call: { key } } of own) claimed.delete(key)
-        })
-        const partOf = batchOf(own)
-        const flown = Effect.forEach(
+      const byKey = new Map(needs.map(({ call }) => [call.key, call]))
+      const onCycle = (key: string): Effect.Effect<A, E> => {
+        const call = byKey.get(key)
+        return call === undefined ? unanswered : Effect.flatMap(run(call.args), ([answer = unanswered]) => answer)
+      }
+      return flights.joinAll(byKey.keys(), compute, onCycle, (outcomeOf) =>
+        Effect.forEach(
           needs,
-          (need) => Effect.exit(flow.patiently(need.call, need.known, partOf(need))),
-          { concurrency: "unbounded" }
-        )
-        return Effect.ensuring(flown, release)
-      })
+          ({ call, known }) => Effect.exit(flow.patiently(call, known, outcomeOf(call.key))),
+          // Those who do not wait for ever do so side by side.
+          settings.softTimeout === undefined ? {} : { concurrency: "unbounded" }
+        ))
+    }
 
     /** The answers of calls that differ, in their order. */
     const resolve = (calls: ReadonlyArray<Call<Args>>): Effect.Effect<ReadonlyArray<Answer>, StorageError> =>

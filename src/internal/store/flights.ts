@@ -21,9 +21,16 @@ interface Waiting {
   readonly awaited: Array<Waiting>
 }
 
-interface Flight<A> extends Waiting {
-  readonly outcome: Deferred.Deferred<A, unknown>
+/** What one fiber computes: a key, or several. */
+interface Crew {
   fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** How many of its flights have passengers. */
+  aloft: number
+}
+
+interface Flight<A> extends Waiting {
+  readonly crew: Crew
+  readonly outcome: Deferred.Deferred<A, unknown>
   passengers: number
 }
 
@@ -55,6 +62,8 @@ export const detached = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A
       Context.unsafeMake(new Map(Array.from(context.unsafeMap).filter(([key]) => key !== Current.key)))
   )
 
+const missing = Exit.die(new Error("effect-kv: a flight was left out of the computation of several"))
+
 /** @internal */
 export class Flights<A> {
   private readonly flying = new Map<string, Flight<A>>()
@@ -78,35 +87,64 @@ export class Flights<A> {
         if (inTransaction(context)) return restore(this.alone(key, self, onCycle, from))
         const known = this.flying.get(key)
         if (known !== undefined && from !== undefined && waitsFor(known, from)) return restore(onCycle())
-        const flight: Flight<A> = known ?? {
-          awaited: [],
-          fiber: undefined,
-          flights: this,
-          key,
-          outcome: Deferred.unsafeMake(FiberId.none),
-          passengers: 0,
-          within: from
+        const flight = known ?? this.take(key, { aloft: 1, fiber: undefined }, [], from)
+        this.board(flight, from)
+        const waiting = this.outcomeOf<E>(flight, from, restore)
+        return known === undefined
+          ? Effect.zipRight(this.start(flight.crew, self, flight, (exit) => this.land(flight, exit)), waiting)
+          : waiting
+      })
+    )
+  }
+
+  /**
+   * Joins the flights of several keys for as long as `use` goes on, which is given what each comes to. Those that nobody
+   * has begun are one computation, in one fiber. Not for transactions.
+   */
+  joinAll<E, R, B, E2, R2>(
+    keys: Iterable<string>,
+    self: (own: ReadonlySet<string>) => Effect.Effect<ReadonlyMap<string, Exit.Exit<A, E>>, E, R>,
+    onCycle: (key: string) => Effect.Effect<A, E>,
+    use: (outcomeOf: (key: string) => Effect.Effect<A, E>) => Effect.Effect<B, E2, R2>
+  ): Effect.Effect<B, E2, R | R2> {
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.withFiberRuntime<B, E2, R | R2>((fiber) => {
+        const from: Waiting | undefined = fiber.currentContext.unsafeMap.get(Current.key)
+        const crew: Crew = { aloft: 0, fiber: undefined }
+        const computing: Waiting = { awaited: [], flights: this, key: "", within: from }
+        const own = new Map<string, Flight<A>>()
+        const joined = new Map<string, Flight<A>>()
+        for (const key of keys) {
+          const known = this.flying.get(key)
+          if (known !== undefined && from !== undefined && waitsFor(known, from)) continue
+          const flight = known ?? this.take(key, crew, [computing], from)
+          if (known === undefined) own.set(key, flight)
+          joined.set(key, flight)
+          this.board(flight, from)
         }
-        // In the same step as the look-up: nobody may come in between.
-        this.flying.set(key, flight)
-        flight.passengers++
-        from?.awaited.push(flight)
-        // Whoever joins must expect the failures of another one's effect.
-        const outcome = restore(Deferred.await(flight.outcome) as Effect.Effect<A, E>)
-        const waiting = Effect.matchCauseEffect(outcome, {
-          onFailure: (cause) => {
-            const { fiber } = flight
-            const isLast = this.leave(flight, from)
-            return isLast && fiber !== undefined
-              ? Effect.zipRight(Fiber.interrupt(fiber), Effect.failCause(cause))
-              : Effect.failCause(cause)
-          },
-          onSuccess: (value) => {
-            this.leave(flight, from)
-            return Exit.succeed(value)
-          }
-        })
-        return known === undefined ? Effect.zipRight(this.start(flight, self), waiting) : waiting
+        crew.aloft = own.size
+        const landing = (exit: Exit.Exit<ReadonlyMap<string, Exit.Exit<A, E>>, E>) =>
+          Effect.forEach(own, ([key, flight]) =>
+            this.land(flight, Exit.flatMap(exit, (exits) => exits.get(key) ?? missing)), { discard: true })
+        const started = own.size === 0
+          ? Effect.void
+          : this.start(
+            crew,
+            Effect.suspend(() =>
+              self(new Set(own.keys()))
+            ),
+            computing,
+            landing
+          )
+        const leaving = Effect.forEach(joined.values(), (flight) => this.leave(flight, from), { discard: true })
+        const outcomeOf = (key: string): Effect.Effect<A, E> => {
+          const flight = joined.get(key)
+          return flight === undefined ? onCycle(key) : Effect.uninterruptibleMask((restore) => {
+            this.board(flight, from)
+            return this.outcomeOf(flight, from, restore)
+          })
+        }
+        return Effect.zipRight(started, Effect.ensuring(restore(use(outcomeOf)), leaving))
       })
     )
   }
@@ -134,23 +172,77 @@ export class Flights<A> {
     return Effect.provideService(self, Current, { awaited: [], flights: this, key, within: from })
   }
 
-  private start<E, R>(flight: Flight<A>, self: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> {
-    const landing = Effect.onExit(Effect.interruptible(Effect.provideService(self, Current, flight)), (exit) => {
+  private board(flight: Flight<A>, from: Waiting | undefined): void {
+    flight.passengers++
+    from?.awaited.push(flight)
+  }
+
+  /** What the flight comes to, for a passenger, who then leaves it. */
+  private outcomeOf<E>(
+    flight: Flight<A>,
+    from: Waiting | undefined,
+    restore: <B, E2, R>(self: Effect.Effect<B, E2, R>) => Effect.Effect<B, E2, R>
+  ): Effect.Effect<A, E> {
+    // Whoever joins must expect the failures of another one's effect.
+    return Effect.matchCauseEffect(restore(Deferred.await(flight.outcome) as Effect.Effect<A, E>), {
+      onFailure: (cause) => Effect.zipRight(this.leave(flight, from), Effect.failCause(cause)),
+      onSuccess: (value) => {
+        this.left(flight, from)
+        return Exit.succeed(value)
+      }
+    })
+  }
+
+  /** In the same step as the look-up: nobody may come in between. */
+  private take(key: string, crew: Crew, awaited: Array<Waiting>, within: Waiting | undefined): Flight<A> {
+    const flight: Flight<A> = {
+      awaited,
+      crew,
+      flights: this,
+      key,
+      outcome: Deferred.unsafeMake(FiberId.none),
+      passengers: 0,
+      within
+    }
+    this.flying.set(key, flight)
+    return flight
+  }
+
+  private start<B, E, R>(
+    crew: Crew,
+    self: Effect.Effect<B, E, R>,
+    computing: Waiting,
+    land: (exit: Exit.Exit<B, E>) => Effect.Effect<unknown>
+  ): Effect.Effect<void, never, R> {
+    const landing = Effect.onExit(Effect.interruptible(Effect.provideService(self, Current, computing)), land)
+    return Effect.map(Effect.forkDaemon(landing), (fiber) => {
+      crew.fiber = fiber
+    })
+  }
+
+  private land<E>(flight: Flight<A>, exit: Exit.Exit<A, E>): Effect.Effect<unknown> {
+    return Effect.suspend(() => {
       this.landed++
       this.forget(flight)
       return Deferred.done(flight.outcome, exit)
     })
-    return Effect.map(Effect.forkDaemon(landing), (fiber) => {
-      flight.fiber = fiber
-    })
   }
 
-  /** Whether it was the last one, with whom the flight ends if it has not landed. */
-  private leave(flight: Flight<A>, from: Waiting | undefined): boolean {
-    from?.awaited.splice(from.awaited.indexOf(flight), 1)
+  /** Whether all passengers of the flight's crew have left. */
+  private left(flight: Flight<A>, from: Waiting | undefined): boolean {
+    const at = from?.awaited.indexOf(flight) ?? -1
+    if (at >= 0) from?.awaited.splice(at, 1)
     if (--flight.passengers > 0) return false
     this.forget(flight)
-    return true
+    return --flight.crew.aloft === 0
+  }
+
+  /** A crew without passengers does not go on. */
+  private leave(flight: Flight<A>, from: Waiting | undefined): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { fiber } = flight.crew
+      return this.left(flight, from) && fiber !== undefined ? Effect.asVoid(Fiber.interrupt(fiber)) : Effect.void
+    })
   }
 
   private forget(flight: Flight<A>): void {
