@@ -626,8 +626,9 @@ export const invalidateTags: (
 export const bypass: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> = bypassing
 
 /**
- * What is counted, by memoised function (the label `memo`, its name), over the whole process: `hits`, `staleHits` and
- * `misses` of calls; `collapsed`, the calls that waited for another one's answer; `refreshes`, by hand or in the
+ * What is counted, by memoised function (the label `memo`, its name), over the whole process: `hits`; `misses`, the calls
+ * for which nothing was stored that could be given at once; `staleHits`, those that were given a stale answer, at once or
+ * in the end; `collapsed`, the calls that waited for another one's answer; `refreshes`, by hand or in the
  * background; `bypasses`, the calls that went round; `errors`, the troubles with the storage that calls were not told;
  * `evictions`, the answers that were one too many; `lookupTime`, how long the function took, as a histogram in
  * milliseconds.

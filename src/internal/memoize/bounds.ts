@@ -106,14 +106,19 @@ export const open = (
     let countedAt = -Infinity
     let trust = 0
 
-    const count = (now: number): Effect.Effect<void, StorageError> =>
+    const count: Effect.Effect<void, StorageError> = Effect.suspend(() => {
+      const before = { bytes, entries }
+      return Effect.map(soundly(keyspace.stat()), (stat) => {
+        // What was stored while it was counted may have been missed.
+        entries = stat.entries + Math.max(0, entries - before.entries)
+        bytes = stat.bytes + Math.max(0, bytes - before.bytes)
+      })
+    })
+    /** Has the count be as it is, and the order complete. */
+    const check = (now: number): Effect.Effect<void, StorageError> =>
       Effect.suspend(() => {
         const start = realMillis()
-        const before = { bytes, entries }
-        return Effect.flatMap(soundly(keyspace.stat()), (stat) => {
-          // What was stored while it was counted may have been missed.
-          entries = stat.entries + Math.max(0, entries - before.entries)
-          bytes = stat.bytes + Math.max(0, bytes - before.bytes)
+        return Effect.flatMap(count, () => {
           countedAt = now
           trust = trustFactor * (realMillis() - start)
           return isTooMuch() ? adoptMissing : Effect.void
@@ -181,34 +186,32 @@ export const open = (
       soundly(order.removeMany(rows.flatMap(({ key, time }) => [byKey(key), byTime(time, key)])))
 
     /** Removes the first ones of the order until there is not too much; tells how many went. */
-    const makeRoom: Effect.Effect<number, StorageError> = Effect.suspend(() => {
-      if (!isTooMuch()) return Effect.succeed(0)
-      const limit = bytes > maxBytes ? 1 : Math.min(slice, Math.ceil(entries - maxEntries))
-      return Effect.flatMap(soundly(Stream.runCollect(order.keys({ limit, prefix: "t" }))), (chunk) => {
-        const first = Chunk.toReadonlyArray(chunk).map((key) => ({
+    const makeRoom: Effect.Effect<number, StorageError> = Effect.gen(function*() {
+      let removed = 0
+      while (isTooMuch()) {
+        const limit = bytes > maxBytes ? 1 : Math.min(slice, Math.ceil(entries - maxEntries))
+        const first = Chunk.toReadonlyArray(yield* Stream.runCollect(order.keys({ limit, prefix: "t" }))).map((
+          key
+        ) => ({
           key: key.slice(1 + timeLength),
           time: key.slice(1, 1 + timeLength)
         }))
-        if (first.length === 0) return Effect.succeed(0)
-        return Effect.flatMap(rowsOf(first.map(({ key }) => key)), (rows) => {
-          const isLast = (i: number) => parse(rows[i])?.time === first[i]?.time
-          const gone = first.filter((_, i) => isLast(i))
-          const outdated = first.filter((_, i) => !isLast(i)).map(({ key, time }) => byTime(time, key))
-          return soundly(keyspace.removeMany(gone.map(({ key }) => key))).pipe(
-            // After the answers: whoever is killed in between leaves rows that are found again, and not answers.
-            Effect.zipLeft(Effect.zipRight(removeRows(gone), soundly(order.removeMany(outdated)))),
-            Effect.flatMap((removed) => {
-              // As many as were placed: what somebody else has removed was counted, too.
-              entries -= gone.length
-              rows.forEach((row, i) => {
-                if (isLast(i)) bytes -= parse(row)?.bytes ?? 0
-              })
-              return Effect.map(makeRoom, (more) => removed + more)
-            })
-          )
-        })
-      })
-    })
+        if (first.length === 0) break
+        const rows = (yield* rowsOf(first.map(({ key }) => key))).map(parse)
+        const isLast = (_: unknown, i: number): boolean => rows[i]?.time === first[i]?.time
+        const gone = first.filter(isLast)
+        const went = yield* keyspace.removeMany(gone.map(({ key }) => key))
+        // After the answers: whoever is killed in between leaves rows that are found again, and not answers.
+        yield* removeRows(gone)
+        yield* order.removeMany(first.filter((_, i) => !isLast(_, i)).map(({ key, time }) => byTime(time, key)))
+        removed += went
+        if (went === gone.length) {
+          entries -= went
+          bytes -= rows.filter(isLast).reduce((sum, row) => sum + (row?.bytes ?? 0), 0)
+        } else yield* count
+      }
+      return removed
+    }).pipe(soundly)
 
     if (countsUse) {
       yield* Effect.addFinalizer(() => Effect.ignore(writeUses))
@@ -246,7 +249,7 @@ export const open = (
               Effect.zipRight(
                 Effect.suspend(() => place(stored.map((row) => ({ ...row, time: timeOf(now) }))))
               ),
-              Effect.zipRight(isCountDue ? count(now) : Effect.void),
+              Effect.zipRight(isCountDue ? check(now) : Effect.void),
               Effect.zipRight(makeRoom)
             )
           }))

@@ -63,10 +63,13 @@ export const make = <
       (own: Context.Context<never>) => Context.merge(own, context)
     )
 
-    /** One batch for the resolver. */
-    const run = (requests: ReadonlyArray<Req>): Effect.Effect<Array<Answer>> =>
-      Effect.forEach(requests, (request) => Effect.exit(Effect.request(request, bare)), { batching: true }).pipe(
-        Effect.withRequestCaching(false)
+    const ask = (request: Req): Effect.Effect<Answer> => Effect.exit(Effect.request(request, bare))
+    /** One batch for the resolver. Effect does not interrupt what it runs for several, so nobody waits for that. */
+    const run = (requests: ReadonlyArray<Req>): Effect.Effect<ReadonlyArray<Answer>> =>
+      Effect.withRequestCaching(false)(
+        requests.length === 1
+          ? Effect.forEach(requests, ask)
+          : Effect.disconnect(Effect.forEach(requests, ask, { batching: true }))
       )
     const flow = makeFlow<Args, A, E, F, never>(
       parts,
