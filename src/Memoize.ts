@@ -446,8 +446,8 @@ export interface RequestOptions<Req extends Request.Request<unknown, unknown>, I
  * Memoises a `RequestResolver` for a `Schema.TaggedRequest`. However many requests are made at once, what is stored of
  * them is read in one round trip, and the resolver is given all others in one batch.
  *
- * The schemas are those of the request. Its name is the tag, unless there is another one. What the resolver does not
- * complete is a defect, as without this.
+ * Arguments and successes have the schemas of the request; failures are stored if there is a `failure`. Its name is the
+ * tag, unless there is another one. What the resolver does not complete is a defect, as without this.
  *
  * @example
  * ```ts

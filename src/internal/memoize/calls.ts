@@ -48,6 +48,12 @@ const stringsOf = (ast: AST.AST): number | undefined =>
     ? ast.elements.length
     : undefined
 
+/** How many arguments there must be. */
+const requiredOf = (ast: AST.AST): number =>
+  AST.isTupleType(ast) && ast.rest.length === 0
+    ? ast.elements.filter(({ isOptional }) => !isOptional).length
+    : Infinity
+
 /** Most arguments are strings alone, which are their own encoding, printed as `print` would. */
 const areStrings = (args: ReadonlyArray<unknown>, arity: number | undefined): boolean => {
   if (args.length !== arity) return false
@@ -67,7 +73,7 @@ export const makeCalls = <Args extends ReadonlyArray<unknown>, IArgs, RArgs>(
 ): Effect.Effect<Calls<Args>, never, RArgs> =>
   Effect.map(lastingContext<RArgs>(), (context) => {
     const provide = providing(context)
-    const encode = ParseResult.encode(options.args)
+    const encode = ParseResult.encodeUnknown(options.args)
     const identity = `${key.print([options.name, options.version ?? 1])} `
 
     const misfit = (detail: string, cause?: unknown) =>
@@ -80,12 +86,19 @@ export const makeCalls = <Args extends ReadonlyArray<unknown>, IArgs, RArgs>(
       }
     }
     const arity = stringsOf(options.args.ast)
+    const required = requiredOf(AST.typeAST(options.args.ast))
+    /** An argument that may be left out, and is undefined, is left out. */
+    const without = (args: Args): unknown => {
+      let { length } = args
+      while (length > required && args[length - 1] === undefined) length--
+      return length === args.length ? args : args.slice(0, length)
+    }
     const textOf = (args: Args): Effect.Effect<string, CodecError> => {
       try {
         if (options.key === undefined && areStrings(args, arity)) return Exit.succeed(JSON.stringify(args))
         return options.key !== undefined ? printed("key ", options.key(...args)) : provide(
           fromParser(
-            encode(args),
+            encode(without(args)),
             (issue) =>
               new CodecError({
                 detail: ParseResult.TreeFormatter.formatIssueSync(issue),

@@ -39,8 +39,8 @@ export const makeTroubles = <X>(name: string, count: Counts, { onTrouble }: Fail
       if (isTold) return otherwise
       isTold = true
       const told = Effect.logWarning(
-        `effect-kv: calls of the memoised function ${name} go through, as long as this lasts`,
-        error
+        `effect-kv: a call of the memoised function ${name} goes through and is not stored; ` +
+          `more of this is not told before one is stored. ${error.message}`
       )
       return Effect.zipRight(told, otherwise)
     }
