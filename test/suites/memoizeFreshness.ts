@@ -708,9 +708,9 @@ export const suite = (engine: Engine) =>
           const when = Effect.gen(function*() {
             const { calls, memo } = yield* slow({ beta: 3 })
             let at = 0
-            while (calls() === 1 && at < 9500) {
-              at += 500
-              yield* TestClock.adjust(500)
+            while (calls() === 1 && at < 9000) {
+              at += 1500
+              yield* TestClock.adjust(1500)
               yield* memo("a")
               yield* engine.turns
             }
@@ -724,7 +724,7 @@ export const suite = (engine: Engine) =>
             yield* Effect.withRandom(when, Random.make("seed"))
           ]
           assert.strictEqual(one, two)
-          assert.isBelow(one, 9500)
+          assert.isBelow(one, 9000)
         })
       )
     })
