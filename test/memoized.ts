@@ -95,3 +95,15 @@ export const underWay = <A, E, R>(engine: Engine, self: Effect.Effect<A, E, R>) 
   Effect.tap(Effect.fork(self), engine.turns)
 
 export const joinAll = <A, E>(fibers: ReadonlyArray<Fiber.Fiber<A, E>>) => Effect.forEach(fibers, Fiber.join)
+
+/** A stored answer of a function whose later calls are under way until they are told otherwise. */
+export const answered = (options: Partial<Counting>) =>
+  Effect.gen(function*() {
+    const later = origin<number, string>()
+    const { calls, memo } = yield* counting(
+      options,
+      (call): Effect.Effect<number, string> => call === 1 ? Effect.succeed(1) : later.effect
+    )
+    yield* memo("a")
+    return { calls, later, memo }
+  })

@@ -42,6 +42,7 @@ export const suite = (engine: Engine) =>
         Effect.gen(function*() {
           const { memo } = yield* counting({ maxEntries: 5, timeToLive: Infinity })
           yield* Effect.forEach(letters, (letter) => memo(letter), { concurrency: "unbounded" })
+          // Whoever waited for its turn meanwhile has made room, or the next one does.
           yield* TestClock.adjust("1 minute")
           yield* memo("x")
           yield* engine.turns

@@ -454,7 +454,7 @@ export const suite = () =>
             assert.notStrictEqual(yield* keyOf([a, b]), yield* keyOf([[a, b]]))
             assert.notStrictEqual(yield* keyOf({ a }), yield* keyOf(new Map([["a", a]])))
           }).pipe(Effect.scoped, Effect.provide(Storage.layerMemory)),
-        { fastCheck: { numRuns: 300 } }
+        { fastCheck: { numRuns: 150 } }
       )
     })
   })

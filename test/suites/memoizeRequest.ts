@@ -143,10 +143,10 @@ export const suite = (engine: Engine) =>
       )
 
       test(
-        "10,000 requests in a batch",
+        "thousands of requests in a batch",
         Effect.gen(function*() {
           const { all, batches } = yield* making()
-          const ids = Array.from({ length: engine.name === "memory" ? 10_000 : 2000 }, (_, i) => i)
+          const ids = Array.from({ length: 2000 }, (_, i) => i)
           yield* all(...ids)
           deepStrictEqual(yield* all(...ids), named(...ids))
           assert.strictEqual(batches.length, 1)
