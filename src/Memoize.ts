@@ -150,7 +150,7 @@ export interface CommonOptions<Args extends ReadonlyArray<unknown>, A, F, IF, RF
   readonly staleWhileRevalidate?: Duration.DurationInput | undefined
   /** How long a stale answer is answered when the function fails. Failures that are stored count as answers. */
   readonly staleIfError?: Duration.DurationInput | undefined
-  /** How long the function is not called again after a failure that a stale answer stood in for; 10 seconds. */
+  /** How long the function is not called again after it has failed while there was a stale answer; 10 seconds. */
   readonly backOff?: Duration.DurationInput | undefined
   /**
    * How long a call waits for the function if there is a stale answer (`staleIfError`, `softInvalidate`), before it is
@@ -262,7 +262,8 @@ export type Failures<H, D, S> =
  * is taken here, once, so that calls need nothing. Answers that are computed in the background are computed as long as
  * the scope lives.
  *
- * In a transaction a call reads, and stores, in the transaction, and computes for itself.
+ * In a transaction a call reads, and stores, in the transaction, and computes for itself; nothing is computed in the
+ * background.
  *
  * @example
  * ```ts
@@ -447,7 +448,7 @@ export interface RequestOptions<Req extends Request.Request<unknown, unknown>, I
  * them is read in one round trip, and the resolver is given all others in one batch.
  *
  * Arguments and successes have the schemas of the request; failures are stored if there is a `failure`. Its name is the
- * tag, unless there is another one. What the resolver does not complete is a defect, as without this.
+ * tag, unless there is another one. What the resolver does not complete is an interruption, as without this.
  *
  * @example
  * ```ts
