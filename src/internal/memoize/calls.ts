@@ -12,6 +12,7 @@ import type * as Types from "effect/Types"
 import { CodecError } from "../../Codec.js"
 import type { Key } from "../../Memoize.js"
 import { andThen, fromParser, providing } from "../done.js"
+import { sha256 } from "../sha256.js"
 import { lastingContext } from "../storage/transactions.js"
 import * as key from "./key.js"
 import { type Situation, situationOf } from "./situation.js"
@@ -117,7 +118,7 @@ export const makeCalls = <Args extends ReadonlyArray<unknown>, IArgs, RArgs>(
     const callOf = (args: Args, text: string, situation: Situation, isTraced = false): Call<Args> => ({
       args,
       isTraced,
-      key: key.digest(identity + text),
+      key: sha256(identity + text),
       situation,
       text
     })

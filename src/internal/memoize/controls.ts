@@ -5,14 +5,12 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type { Controls, Peeked, Trouble } from "../../Memoize.js"
-import * as Storage from "../../Storage.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import type { Call } from "./calls.js"
 import { announcingInvalidated } from "./coherence.js"
-import { type Entry, parse, print } from "./entry.js"
+import { type Entry, revise } from "./entry.js"
 import type { Parts } from "./parts.js"
 import type { Reading } from "./reading.js"
 import { soundly } from "./soundly.js"
@@ -33,18 +31,14 @@ export const makeControls = <Args extends ReadonlyArray<unknown>, A, F>(
     return Effect.zipRight(announced, Effect.ensuring(changed, announced))
   }
 
-  const soften = ({ key }: Call<Args>): Effect.Effect<boolean, StorageError | InvalidKey> =>
+  const soften = ({ key }: Call<Args>): Effect.Effect<boolean, StorageError> =>
     withNow((now) =>
-      keyspace.modify(key, (stored) => {
-        const entry = Option.isNone(stored) ? undefined : parse(stored.value.value)
-        return Option.isNone(stored) || entry === undefined ? [false, Storage.keep] : [
-          true,
-          Storage.put(
-            print({ ...entry, freshUntil: Math.min(entry.freshUntil, now), isSoft: true, retryAt: 0 }),
-            stored.value.expiresAt
-          )
-        ]
-      })
+      revise(keyspace, key, (entry) => ({
+        ...entry,
+        freshUntil: Math.min(entry.freshUntil, now),
+        isSoft: true,
+        retryAt: 0
+      }))
     )
 
   const show = (call: Call<Args>, entry: Entry, isFresh: boolean, now: number) =>

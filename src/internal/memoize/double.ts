@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import { CodecError } from "../../Codec.js"
 import type { Memo } from "../../Memoize.js"
 import { providing } from "../done.js"
+import { sha256 } from "../sha256.js"
 import * as key from "./key.js"
 
 /** @internal */
@@ -21,7 +22,7 @@ export const makeDouble = <Args extends ReadonlyArray<unknown>, A, E, R>(
       Effect.try({
         catch: (cause) =>
           new CodecError({ cause, detail: String(cause), key: "(arguments)", keyspace: name, operation: "encode" }),
-        try: () => key.digest(key.print([name, args]))
+        try: () => sha256(key.print([name, args]))
       })
     return Object.assign((...args: Args) => run(...args), {
       invalidate: () => Effect.succeed(false),

@@ -3,7 +3,11 @@
  *
  * @internal
  */
-import type { Value } from "../../Storage.js"
+import type * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Storage from "../../Storage.js"
+import type { StorageError } from "../../StorageError.js"
+import { soundly } from "./soundly.js"
 
 /** @internal */
 export interface Entry {
@@ -20,7 +24,7 @@ export interface Entry {
   /** What invalidations had come to when the function was called. */
   readonly version: number
   readonly tags: ReadonlyArray<string>
-  readonly body: Value
+  readonly body: Storage.Value
 }
 
 /** The kind, in upper case if it was invalidated softly. */
@@ -35,7 +39,7 @@ const kinds = {
 /** @internal */
 export const print = (
   { body, freshUntil, isSoft, kind, lookupMillis, retryAt, storedAt, tags, version }: Entry
-): Value => {
+): Storage.Value => {
   const letter = isSoft ? letters[kind].toUpperCase() : letters[kind]
   const header = [letter, storedAt, freshUntil === Infinity ? null : freshUntil, lookupMillis]
   // Most have none of these.
@@ -76,12 +80,8 @@ const parseHeader = (line: string): unknown => {
 
 const none: ReadonlyArray<string> = []
 
-/**
- * Undefined for what nobody has stored in this form.
- *
- * @internal
- */
-export const parse = (stored: Value): Entry | undefined => {
+/** Undefined for what nobody has stored in this form. */
+const parse = (stored: Storage.Value): Entry | undefined => {
   const end = typeof stored === "string" ? stored.indexOf("\n") : stored.indexOf(newline)
   if (end < 0) return undefined
   const header = parseHeader(
@@ -100,3 +100,29 @@ export const parse = (stored: Value): Entry | undefined => {
     }
     : undefined
 }
+
+/**
+ * What is stored under a key, if it is an answer.
+ *
+ * @internal
+ */
+export const entryOf = (stored: Option.Option<Storage.Entry>): Entry | undefined =>
+  Option.isNone(stored) ? undefined : parse(stored.value.value)
+
+/**
+ * Has a stored answer be another one, with the expiry that it has; not if `change` has none. Tells whether it is.
+ *
+ * @internal
+ */
+export const revise = (
+  keyspace: Storage.Keyspace,
+  key: string,
+  change: (entry: Entry) => Entry | undefined
+): Effect.Effect<boolean, StorageError> =>
+  soundly(keyspace.modify(key, (stored) => {
+    const entry = entryOf(stored)
+    const next = entry && change(entry)
+    return Option.isNone(stored) || next === undefined
+      ? [false, Storage.keep]
+      : [true, Storage.put(print(next), stored.value.expiresAt)]
+  }))

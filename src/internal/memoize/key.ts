@@ -4,7 +4,6 @@
  *
  * @internal
  */
-import { hash } from "node:crypto"
 import { nameOf, refuseAt } from "../codec/refusal.js"
 
 /**
@@ -55,6 +54,3 @@ const printArray = (items: ReadonlyArray<unknown>): string => {
   for (let i = 0; i < items.length; i++) text += i === 0 ? print(items[i]) : `,${print(items[i])}`
   return `${text}]`
 }
-
-/** @internal */
-export const digest = (text: string): string => hash("sha256", text)

@@ -20,7 +20,7 @@ import { makeFlow, marking, unanswered } from "./flow.js"
 import * as lease from "./lease.js"
 import { openParts, type PartsOptions } from "./parts.js"
 import { type Known, nothing } from "./reading.js"
-import { type Situation, situationOf } from "./situation.js"
+import { memoisedWhere, type Situation } from "./situation.js"
 
 /** How many keys may be asked for at the same time and still be known to be. */
 const mostAsking = 10_000
@@ -213,22 +213,12 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
         })
     }
 
-    /** Calls the function, wherever it is not to be memoised. */
-    const unless = (
-      args: Args,
-      otherwise: (situation: Situation, fiber: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<A, Failure>
-    ): Effect.Effect<A, Failure> =>
-      Effect.withFiberRuntime((fiber) => {
-        const situation = situationOf(fiber.currentContext)
-        return situation === "bypassed"
-          ? around(args)
-          : isEnabled === undefined
-          ? otherwise(situation, fiber)
-          : Effect.flatMap(isEnabled, (on) => on ? otherwise(situation, fiber) : around(args))
-      })
-
     const memo = (...args: Args): Effect.Effect<A, Failure> =>
-      unless(args, (situation, fiber) => memoised(args, situation, fiber))
+      memoisedWhere<A, Failure>(
+        isEnabled,
+        () => around(args),
+        (situation, fiber) => memoised(args, situation, fiber)
+      )
 
     const refreshed = (call: Call<Args>): Effect.Effect<A, Failure> => {
       count.refreshes(1)
@@ -241,7 +231,7 @@ export const make = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, IA, R
       )
     }
     const refresh = (...args: Args): Effect.Effect<A, Failure> =>
-      unless(args, (situation) =>
+      memoisedWhere<A, Failure>(isEnabled, () => around(args), (situation) =>
         Effect.matchEffect(calls.textOf(args), {
           onFailure: (error) => tolerate(error, run(args)),
           onSuccess: (text) => refreshed(calls.callOf(args, text, situation))

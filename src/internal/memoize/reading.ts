@@ -5,12 +5,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import { CodecError } from "../../Codec.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { andThen } from "../done.js"
 import type { Call } from "./calls.js"
-import { type Entry, parse } from "./entry.js"
+import { type Entry, entryOf } from "./entry.js"
 import type { Parts } from "./parts.js"
 import { soundly } from "./soundly.js"
 import type { Validity, Versioned } from "./versions.js"
@@ -61,7 +60,7 @@ export const makeReading = <Args extends ReadonlyArray<unknown>, A, F>(
     return Effect.matchEffect(keyspace.get(call.key), {
       onFailure: failed,
       onSuccess: (found) => {
-        const entry = Option.isSome(found) ? parse(found.value.value) : undefined
+        const entry = entryOf(found)
         return entry === undefined || entry.tags.length === 0
           ? onSuccess(knownOf(entry, "valid"))
           : Effect.matchEffect(versions.check([entry]), {
@@ -76,7 +75,7 @@ export const makeReading = <Args extends ReadonlyArray<unknown>, A, F>(
   /** In one round trip, and another one for all tags. */
   const readMany = (calls: ReadonlyArray<Call<Args>>): Effect.Effect<ReadonlyArray<Known>, StorageError> =>
     Effect.flatMap(soundly(keyspace.getMany(calls.map((call) => call.key))), (found) => {
-      const entries = found.map((stored) => Option.isSome(stored) ? parse(stored.value.value) : undefined)
+      const entries = found.map(entryOf)
       return Effect.map(
         versions.check(entries.map((entry) => entry ?? untagged)),
         (validities) => entries.map((entry, i) => knownOf(entry, validities[i] ?? "valid"))

@@ -20,7 +20,7 @@ import { makeControls } from "./controls.js"
 import { makeFlow, unanswered } from "./flow.js"
 import { openParts } from "./parts.js"
 import { type Known, nothing } from "./reading.js"
-import { type Situation, situationOf } from "./situation.js"
+import { memoisedWhere, type Situation } from "./situation.js"
 
 /** A call that the resolver has to answer. */
 class Need<Args> {
@@ -78,6 +78,7 @@ export const make = <
       yield* Effect.scope
     )
     const { reading, tolerate } = flow
+
     /** Has the resolver answer, in one batch, what nobody is waiting for yet. */
     const fly = (
       needs: ReadonlyArray<Need<Args>>,
@@ -175,17 +176,14 @@ export const make = <
       })
 
     const memo = RequestResolver.makeBatched((requests: ReadonlyArray<Req>) =>
-      Effect.withFiberRuntime<void>((fiber) => {
-        const situation = situationOf(fiber.currentContext)
-        const bypassed = Effect.suspend(() => {
+      memoisedWhere(
+        isEnabled,
+        () => {
           count.bypasses(requests.length)
           return around(requests)
-        })
-        if (situation === "bypassed") return bypassed
-        return isEnabled === undefined
-          ? memoised(requests, situation)
-          : Effect.flatMap(isEnabled, (on) => on ? memoised(requests, situation) : bypassed)
-      })
+        },
+        (situation) => memoised(requests, situation)
+      )
     )
     return Object.assign(memo, makeControls(parts, reading))
   })

@@ -6,6 +6,7 @@
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import { inTransaction } from "../storage/transactions.js"
 
 /** @internal */
@@ -29,3 +30,22 @@ export const situationOf = (context: Context.Context<never>): Situation => {
 /** @internal */
 export const bypassing = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(self, Bypass, true)
+
+/**
+ * Does what is to be done where calls are memoised, or goes around.
+ *
+ * @internal
+ */
+export const memoisedWhere = <A, E>(
+  isEnabled: Effect.Effect<boolean> | undefined,
+  around: () => Effect.Effect<A, E>,
+  memoised: (situation: Situation, fiber: Fiber.RuntimeFiber<unknown, unknown>) => Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.withFiberRuntime((fiber) => {
+    const situation = situationOf(fiber.currentContext)
+    return situation === "bypassed"
+      ? around()
+      : isEnabled === undefined
+      ? memoised(situation, fiber)
+      : Effect.flatMap(isEnabled, (on) => on ? memoised(situation, fiber) : around())
+  })

@@ -9,14 +9,14 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type { Trouble } from "../../Memoize.js"
-import * as Storage from "../../Storage.js"
+import type * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import { parseDuration } from "../storage/duration.js"
 import { type Placed, sizeOf } from "./bounds.js"
 import type { Call } from "./calls.js"
 import { announcingStored } from "./coherence.js"
-import { type Entry, parse, print } from "./entry.js"
+import { type Entry, print, revise } from "./entry.js"
 import type { Parts } from "./parts.js"
 import type { Reading } from "./reading.js"
 import { soundly } from "./soundly.js"
@@ -54,9 +54,6 @@ interface Written<Args, A, E> {
   readonly prepared: Prepared<Args, A, E>
   readonly replaced: number | undefined
 }
-
-/** @internal */
-export type Writing<Args extends ReadonlyArray<unknown>, A, F> = ReturnType<typeof makeWriting<Args, A, F>>
 
 /** @internal */
 export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
@@ -185,12 +182,10 @@ export const makeWriting = <Args extends ReadonlyArray<unknown>, A, F>(
   /** Has the function not be called again for a while. */
   const rest = (call: Call<Args>, { isSoft, storedAt }: Entry): Effect.Effect<void, StorageError> =>
     withNow((now) =>
-      soundly(keyspace.modify(call.key, (stored) => {
-        const entry = Option.isNone(stored) ? undefined : parse(stored.value.value)
-        return Option.isSome(stored) && entry?.storedAt === storedAt && entry.isSoft === isSoft
-          ? [undefined, Storage.put(print({ ...entry, retryAt: now + settings.backOff }), stored.value.expiresAt)]
-          : [undefined, Storage.keep]
-      }))
+      Effect.asVoid(revise(keyspace, call.key, (entry) =>
+        entry.storedAt === storedAt && entry.isSoft === isSoft
+          ? { ...entry, retryAt: now + settings.backOff }
+          : undefined))
     )
 
   return { rest, store }

@@ -15,8 +15,8 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
-import { createHash } from "node:crypto"
 import type { Entry, Value } from "../../Storage.js"
+import { sha256 } from "../sha256.js"
 import {
   catalogTable,
   type Dialect,
@@ -214,8 +214,6 @@ const lockMillis = (lockTimeout: Duration.Duration): number => {
 
 const maxLockMillis = 2 ** 31 - 1
 
-const digest = (name: string): string => createHash("sha256").update(name).digest("hex")
-
 /** `schema` as SQL has it. The tables are in it whatever a session may search. */
 const postgresIn = (schema: string, lockTimeout: Duration.Duration): Dialect => {
   const millis = lockMillis(lockTimeout)
@@ -259,10 +257,10 @@ const postgresIn = (schema: string, lockTimeout: Duration.Duration): Dialect => 
             : Effect.void
       ),
     compiling: identity,
-    findKeyspace: (name) => [`SELECT id, keys FROM ${catalog} WHERE digest = $1`, [digest(name)]],
+    findKeyspace: (name) => [`SELECT id, keys FROM ${catalog} WHERE digest = $1`, [sha256(name)]],
     addKeyspace: (name, keys) => [
       `INSERT INTO ${catalog} (digest, name, keys) VALUES ($1, $2, $3) RETURNING id, keys`,
-      [digest(name), name, keys]
+      [sha256(name), name, keys]
     ],
     hasTable: (table) => ["SELECT 1 AS found WHERE to_regclass($1) IS NOT NULL", [qualified(table)]],
     isOpen: () => Effect.succeed(true),

@@ -11,9 +11,9 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { createHash } from "node:crypto"
 import type { Change, Entry, KeyspaceInfo, Options, Slice, Storage, Value } from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
+import { sha256 } from "../sha256.js"
 import type { Access } from "./access.js"
 import { callOf } from "./call.js"
 import { accessOf } from "./client.js"
@@ -277,7 +277,7 @@ const bytesKey = (key: unknown): Uint8Array => key instanceof Uint8Array ? new U
  * away again, from writing into another; the rest is for whoever looks into the database.
  */
 const tableName = (id: number, name: string): string => {
-  const prefix = `kv_${id}_${createHash("sha256").update(JSON.stringify(name)).digest("hex").slice(0, 8)}_`
+  const prefix = `kv_${id}_${sha256(JSON.stringify(name)).slice(0, 8)}_`
   return prefix + name.toLowerCase().replace(/[^a-z0-9]+/g, "_").slice(0, 40 - prefix.length)
 }
 

@@ -3,7 +3,7 @@
  *
  * @internal
  */
-import { createHash } from "node:crypto"
+import { sha256 } from "../sha256.js"
 
 /** A key may have two parts, and a word that we put before it. */
 const longest = 1000
@@ -19,5 +19,5 @@ export const keyOf = (text: string): string => {
   return Buffer.byteLength(json) <= longest
     ? json
     // Of the JSON, in which lone surrogates are escaped: UTF-8 has no form for them.
-    : JSON.stringify({ sha256: createHash("sha256").update(json).digest("hex") })
+    : JSON.stringify({ sha256: sha256(json) })
 }
