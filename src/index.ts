@@ -6,6 +6,20 @@
 export * as Codec from "./Codec.js"
 
 /**
+ * A cache for `HttpClient`, after RFC 9111.
+ *
+ * @since 0.1.0
+ */
+export * as HttpCache from "./HttpCache.js"
+
+/**
+ * Where an HTTP cache keeps responses.
+ *
+ * @since 0.1.0
+ */
+export * as HttpCacheStore from "./HttpCacheStore.js"
+
+/**
  * Typed values by key.
  *
  * @since 0.1.0

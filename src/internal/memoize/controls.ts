@@ -8,12 +8,12 @@ import * as Effect from "effect/Effect"
 import type { Controls, Peeked, Trouble } from "../../Memoize.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
+import { soundly } from "../store/soundly.js"
 import type { Call } from "./calls.js"
 import { announcingInvalidated } from "./coherence.js"
 import { type Entry, revise } from "./entry.js"
 import type { Parts } from "./parts.js"
 import type { Reading } from "./reading.js"
-import { soundly } from "./soundly.js"
 
 /** @internal */
 export const makeControls = <Args extends ReadonlyArray<unknown>, A, F>(

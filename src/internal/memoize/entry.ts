@@ -7,7 +7,7 @@ import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
-import { soundly } from "./soundly.js"
+import { soundly } from "../store/soundly.js"
 
 /** @internal */
 export interface Entry {

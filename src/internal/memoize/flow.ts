@@ -14,15 +14,16 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import type { CodecError } from "../../Codec.js"
+import type { Trouble } from "../../Memoize.js"
 import { isDone } from "../done.js"
 import { withNow } from "../storage/compat.js"
 import { outsideTransactions } from "../storage/transactions.js"
 import { detached } from "../store/flights.js"
+import { makeTroubles } from "../store/troubles.js"
 import type { Call } from "./calls.js"
 import type { Entry } from "./entry.js"
 import type { Parts } from "./parts.js"
 import { type Known, makeReading } from "./reading.js"
-import { type Failing, makeTroubles } from "./troubles.js"
 import { makeWriting } from "./writing.js"
 
 /**
@@ -44,6 +45,16 @@ export interface Asked<Args> {
   readonly known: Known
   /** Asked for whatever is stored, which therefore is not known. */
   readonly isRefresh?: boolean
+}
+
+/**
+ * How calls fail by troubles, if they do.
+ *
+ * @internal
+ */
+export interface Failing<X> {
+  readonly onMisfit?: ((error: CodecError) => Effect.Effect<never, X>) | undefined
+  readonly onTrouble?: ((error: Trouble) => Effect.Effect<never, X>) | undefined
 }
 
 /**
@@ -81,7 +92,11 @@ export const makeFlow = <Args extends ReadonlyArray<unknown>, A, E, F, X>(
   const { bounds, count, flights, isStorable, memory, settings, versions } = parts
   const reading = makeReading(parts)
   const writing = makeWriting(parts, reading)
-  const { over, tolerate } = makeTroubles(parts.name, count, failing)
+  const { over, tolerate } = makeTroubles<Trouble, X>(
+    `a call of the memoised function ${parts.name} goes through and is not stored`,
+    () => count.errors(1),
+    failing.onTrouble
+  )
 
   /** A stale answer in place of something else. */
   const standIn = <E2>(

@@ -13,7 +13,7 @@ import * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import { keyOf } from "../store/anyText.js"
-import { soundly } from "./soundly.js"
+import { soundly } from "../store/soundly.js"
 
 const keyspaceName = "memo:leases"
 

@@ -13,9 +13,9 @@ import * as Storage from "../../Storage.js"
 import { StorageError } from "../../StorageError.js"
 import { providing } from "../done.js"
 import { lastingContext } from "../storage/transactions.js"
+import * as bounded from "../store/bounds.js"
 import { provided } from "../store/codecs.js"
 import { Flights } from "../store/flights.js"
-import * as bounded from "./bounds.js"
 import { type Calls, makeCalls } from "./calls.js"
 import { type Listener, listening } from "./coherence.js"
 import { InMemory } from "./inMemory.js"
@@ -106,7 +106,11 @@ export const openParts = <Args extends ReadonlyArray<unknown>, IArgs, RArgs, A, 
       }
     }
     return {
-      bounds: settings.bounds && (yield* bounded.open(storage, keyspace, settings.bounds)),
+      bounds: settings.bounds && (yield* bounded.open(
+        storage,
+        bounded.keptIn(keyspace, `memo:order ${keyspace.name}`),
+        settings.bounds
+      )),
       calls: yield* makeCalls(options, keyspaceName),
       count: countsOf(name),
       flights,

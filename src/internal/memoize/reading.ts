@@ -8,10 +8,10 @@ import * as Exit from "effect/Exit"
 import { CodecError } from "../../Codec.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { andThen } from "../done.js"
+import { soundly } from "../store/soundly.js"
 import type { Call } from "./calls.js"
 import { type Entry, entryOf } from "./entry.js"
 import type { Parts } from "./parts.js"
-import { soundly } from "./soundly.js"
 import type { Validity, Versioned } from "./versions.js"
 
 /**

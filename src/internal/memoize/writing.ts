@@ -13,13 +13,13 @@ import type * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import { parseDuration } from "../storage/duration.js"
-import { type Placed, sizeOf } from "./bounds.js"
+import { type Placed, sizeOf } from "../store/bounds.js"
+import { soundly } from "../store/soundly.js"
 import type { Call } from "./calls.js"
 import { announcingStored } from "./coherence.js"
 import { type Entry, print, revise } from "./entry.js"
 import type { Parts } from "./parts.js"
 import type { Reading } from "./reading.js"
-import { soundly } from "./soundly.js"
 
 /**
  * An answer that the function gave.

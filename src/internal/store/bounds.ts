@@ -1,8 +1,8 @@
 /**
- * How much is kept of a memoised function, and what goes when that is too much. Beside the answers there is a keyspace
- * that has them in the order in which they were stored, or used: `t` and a time, then the key. `k` and the key tells the
- * time and the size. These rows follow the answers and may be wrong for a moment, or for ever after a crash: they are
- * compared when something is to go, and what has none is added then.
+ * How much is kept of a cache, and what goes when that is too much. Beside the answers there is a keyspace that has them
+ * in the order in which they were stored, or used: `t` and a time, then the key. `k` and the key tells the time and the
+ * size. These rows follow the answers and may be wrong for a moment, or for ever after a crash: they are compared when
+ * something is to go, and what has none is added then.
  *
  * @internal
  */
@@ -13,8 +13,8 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Entry, Keyspace, Storage, Value } from "../../Storage.js"
-import type { StorageError } from "../../StorageError.js"
+import type { Entry, Keyspace, Stat, Storage, Value } from "../../Storage.js"
+import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { realMillis, sleepingIdly, withNow } from "../storage/compat.js"
 import { outsideTransactions } from "../storage/transactions.js"
 import { soundly } from "./soundly.js"
@@ -37,6 +37,36 @@ const mostUses = 10_000
 const usesEvery = Duration.seconds(1)
 /** How many are looked at in one go. */
 const slice = 256
+
+/**
+ * What is kept: how much there is of it, all of it, and how some of it goes.
+ *
+ * @internal
+ */
+export interface Kept {
+  readonly entries: Stream.Stream<Placed, StorageError | InvalidKey>
+  /** The keyspace for the order. */
+  readonly order: string
+  /** Tells how many of them there were. */
+  readonly removeMany: (keys: ReadonlyArray<string>) => Effect.Effect<number, StorageError | InvalidKey>
+  readonly stat: Effect.Effect<Stat, StorageError | InvalidKey>
+}
+
+/**
+ * The entries of a keyspace.
+ *
+ * @internal
+ */
+export const keptIn = (keyspace: Keyspace, order: string): Kept => ({
+  entries: Stream.map(keyspace.entries(), ({ expiresAt, key, value }) => ({
+    bytes: sizeOf(key, value),
+    expiresAt,
+    key
+  })),
+  order,
+  removeMany: (keys) => keyspace.removeMany(keys),
+  stat: keyspace.stat()
+})
 
 /**
  * An answer that was stored.
@@ -93,11 +123,11 @@ const parse = (entry: Option.Option<Entry> | undefined): Row | undefined => {
 /** @internal */
 export const open = (
   storage: Storage["Type"],
-  keyspace: Keyspace,
+  kept: Kept,
   { countsUse, maxBytes, maxEntries }: Settings
 ): Effect.Effect<Bounds, StorageError, Scope.Scope> =>
   Effect.gen(function*() {
-    const order = yield* storage.keyspace(`memo:order ${keyspace.name}`)
+    const order = yield* storage.keyspace(kept.order)
     const turn = yield* Effect.makeSemaphore(1)
     const uses = new Map<string, number>()
     /** What there is, as far as it is known: as it was counted, and what this process has done since. */
@@ -108,7 +138,7 @@ export const open = (
 
     const count: Effect.Effect<void, StorageError> = Effect.suspend(() => {
       const before = { bytes, entries }
-      return Effect.map(soundly(keyspace.stat()), (stat) => {
+      return Effect.map(soundly(kept.stat), (stat) => {
         // What was stored while it was counted may have been missed.
         entries = stat.entries + Math.max(0, entries - before.entries)
         bytes = stat.bytes + Math.max(0, bytes - before.bytes)
@@ -158,13 +188,8 @@ export const open = (
     })
 
     /** Puts what is not in the order, of an older version or a process that was killed, before all others. */
-    const adopt = keyspace.entries().pipe(
-      Stream.map((entry) => ({
-        bytes: sizeOf(entry.key, entry.value),
-        expiresAt: entry.expiresAt,
-        key: entry.key,
-        time: timeOf(0)
-      })),
+    const adopt = kept.entries.pipe(
+      Stream.map((placed) => ({ ...placed, time: timeOf(0) })),
       Stream.grouped(slice),
       Stream.runForEach((chunk) => {
         const found = Chunk.toReadonlyArray(chunk)
@@ -200,7 +225,7 @@ export const open = (
         const rows = (yield* rowsOf(first.map(({ key }) => key))).map(parse)
         const isLast = (_: unknown, i: number): boolean => rows[i]?.time === first[i]?.time
         const gone = first.filter(isLast)
-        const went = yield* keyspace.removeMany(gone.map(({ key }) => key))
+        const went = yield* kept.removeMany(gone.map(({ key }) => key))
         // After the answers: whoever is killed in between leaves rows that are found again, and not answers.
         yield* removeRows(gone)
         yield* order.removeMany(first.filter((_, i) => !isLast(_, i)).map(({ key, time }) => byTime(time, key)))

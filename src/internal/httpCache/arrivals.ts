@@ -1,0 +1,256 @@
+/**
+ * What becomes of a response that has come from the origin: it is stored, or makes current what is, or neither.
+ *
+ * @internal
+ */
+import * as Cookies from "@effect/platform/Cookies"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { parseList } from "structured-headers"
+import type { NewResponse, StoredResponse } from "../../HttpCacheStore.js"
+import type { makeAnswers } from "./answers.js"
+import type { Asked } from "./asked.js"
+import { download, whyBroken } from "./download.js"
+import type { Fetch } from "./fetches.js"
+import { decodedFields, storedFields, updatedFields } from "./fields.js"
+import { ageOf, directivesOf, lifetimeOf } from "./freshness.js"
+import { noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
+import type { Found, Live, Parts, Trouble, Why } from "./parts.js"
+import { contentRangeOf } from "./ranges.js"
+import { isDecoded, Response } from "./response.js"
+import { storable } from "./storable.js"
+import { matches, selectingValues } from "./vary.js"
+
+const lengthOf = (field: string | undefined): number | undefined =>
+  field !== undefined && /^\d+$/.test(field.trim()) ? Number(field) : undefined
+
+const isTrouble = (error: unknown): error is Trouble =>
+  typeof error === "object" && error !== null && "_tag" in error &&
+  (error._tag === "StorageError" || error._tag === "InvalidKey")
+
+/**
+ * The strings of a list: RFC 9875 section 2.
+ *
+ * @internal
+ */
+export const groupsOf = (field: string | undefined): ReadonlyArray<string> => {
+  if (field === undefined) return []
+  try {
+    return parseList(field).flatMap(([member]) => typeof member === "string" ? member : [])
+  } catch {
+    return []
+  }
+}
+
+/**
+ * The tag of a group, which is of its origin.
+ *
+ * @internal
+ */
+export const groupTag = ({ origin }: URL, group: string): string => `cache-group ${origin} ${group}`
+
+/** @internal */
+export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof makeAnswers>) => {
+  const { count, maxEntryBytes, options, running, settings, store, tell, tolerate, tolerated } = parts
+
+  const until = (response: NewResponse, asked: Asked): number | undefined => {
+    const { policy } = asked.applied
+    const directives = directivesOf(response, policy)
+    const life = lifetimeOf(response, policy).millis
+    const after = Math.max(
+      settings.retain,
+      (directives.staleWhileRevalidate ?? 0) * 1000,
+      (directives.staleIfError ?? 0) * 1000,
+      policy.staleIfError ?? 0,
+      policy.staleWhileRevalidate ?? 0
+    )
+    const at = response.responseTime + Math.max(0, life - ageOf(response, response.responseTime)) + after
+    return at < Number.MAX_SAFE_INTEGER ? Math.ceil(at) : undefined
+  }
+
+  const tagsOf = (asked: Asked, response: Live): ReadonlyArray<string> => {
+    const fromHeaders = settings.tagHeaders.flatMap((name) => {
+      const value = response.headers[name]
+      if (value === undefined) return []
+      if (name === "cache-groups") return groupsOf(value).map((group) => groupTag(asked.url, group))
+      return value.split(name === "surrogate-key" ? /[\s,]+/ : /\s*,\s*/).filter((tag) => tag !== "")
+    })
+    return [...new Set([...asked.applied.tags, ...fromHeaders])]
+  }
+
+  const received = (asked: Asked, response: Live, requestTime: number, responseTime: number): NewResponse => {
+    const { applied } = asked
+    const isReadable = !isDecoded(response)
+    const plain = { ...response.headers }
+    const fields = isReadable ? plain : decodedFields(plain)
+    const directives = directivesOf({ headers: response.headers }, applied.policy)
+    const headers = storedFields(fields, directives, settings.isShared, settings.dropped)
+    const part = response.status === 206 ? contentRangeOf(headers["content-range"]) : undefined
+    const vary = selectingValues(asked.headers, headers["vary"], applied.policy)
+    const before: NewResponse = {
+      cookies: settings.dropped.includes("set-cookie") || headers["set-cookie"] === undefined
+        ? []
+        : Cookies.toSetCookieHeaders(response.cookies),
+      headers,
+      method: asked.method,
+      range: part,
+      requestTime,
+      responseTime,
+      status: response.status,
+      tags: tagsOf(asked, response),
+      timeToLive: applied.timeToLive(responseTime),
+      url: asked.normal,
+      vary: part === undefined || asked.headers["range"] === undefined
+        ? vary
+        : { ...vary, range: asked.headers["range"] }
+    }
+    return { ...before, expiresAt: until(before, asked) }
+  }
+
+  /** Under which key a response is stored: without the parameters on which it does not depend. */
+  const placeOf = (asked: Asked, response: NewResponse): Effect.Effect<string, Trouble> => {
+    const rule = parseNoVarySearch(response.headers["no-vary-search"])
+    if (rule === undefined) return Effect.succeed(asked.key)
+    return Effect.as(
+      store.write(
+        noVaryKey(asked.url),
+        { ...response, method: "HEAD", range: undefined, tags: [], vary: {} },
+        new Uint8Array()
+      ),
+      asked.keyFor(noVarySettings(rule, settings.query))
+    )
+  }
+
+  const refused = (asked: Asked, reason: string): void => tell({ _tag: "NotStored", reason, url: asked.normal })
+
+  /** Whether a response is stored; the reason, if it is not. */
+  const refusalOf = (asked: Asked, response: Live, stored: NewResponse): Effect.Effect<string | undefined> =>
+    Effect.suspend(() => {
+      const decision = storable(
+        { directives: asked.directives, headers: asked.headers, method: asked.method },
+        // As it came: what is not stored of it counts all the same.
+        { ...stored, headers: { ...response.headers } },
+        asked.applied.policy
+      )
+      if (decision._tag === "Refuse") return Effect.succeed(decision.reason)
+      if (Number(response.headers["content-length"]) > maxEntryBytes) return Effect.succeed("too-large")
+      return options.shouldStore === undefined
+        ? Effect.succeed(undefined)
+        : Effect.map(options.shouldStore(asked.request, response), (should) => should ? undefined : "filter")
+    })
+
+  const storedNow = (asked: Asked, key: string, bytes: number): void => {
+    count.stores(1)
+    tell({ _tag: "Stored", bytes, key, url: asked.normal })
+  }
+
+  /** A response to HEAD says what is known of the response to GET: RFC 9111 section 4.3.5. */
+  const refreshedByHead = (asked: Asked, found: Found, head: NewResponse) =>
+    tolerated(
+      store.update(found.key, (all) =>
+        all.flatMap((stored) => {
+          if (stored.method === "HEAD" || !matches(asked.headers, stored, asked.applied.policy)) return stored
+          if (head.status !== 200 || stored.status !== 200) return stored
+          const { "content-length": length, etag, "last-modified": modified } = head.headers
+          const isSame = (etag === undefined || stored.headers["etag"] === etag) &&
+            (modified === undefined || stored.headers["last-modified"] === modified) &&
+            (length === undefined || Number(length) === stored.bytes)
+          return isSame ? renewed(asked, stored, head) : []
+        })),
+      undefined
+    )
+
+  const renewed = (asked: Asked, stored: StoredResponse, by: NewResponse): StoredResponse => {
+    const changed = {
+      ...stored,
+      cookies: by.cookies.length === 0 ? stored.cookies : by.cookies,
+      headers: updatedFields(stored.headers, by.headers),
+      requestTime: by.requestTime,
+      responseTime: by.responseTime,
+      timeToLive: by.timeToLive
+    }
+    return { ...changed, expiresAt: until(changed, asked) }
+  }
+
+  /** A response that has come: it is stored on its way to the client, if it may be. */
+  const arrived = (
+    asked: Asked,
+    found: Found,
+    response: Live,
+    requestTime: number,
+    responseTime: number,
+    fetch: Fetch,
+    why: Why,
+    /** Whether there is a transaction, which would be over before the body is there. */
+    canStore: boolean
+  ): Effect.Effect<Live> =>
+    Effect.gen(function*() {
+      const stored = received(asked, response, requestTime, responseTime)
+      if (asked.method === "HEAD" && found.all.some(({ method }) => method !== "HEAD")) {
+        yield* refreshedByHead(asked, found, stored)
+        fetch.end("unshared")
+        return yield* fromOrigin(asked, response, why, false)
+      }
+      const refusal = canStore ? yield* refusalOf(asked, response, stored) : "transaction"
+      if (refusal !== undefined) {
+        fetch.end("unshared")
+        refused(asked, refusal)
+        // What has another answer now is not what it was.
+        if (found.selected !== undefined && response.status < 500 && canStore) {
+          yield* tolerated(
+            store.update(found.key, (all) => all.filter(({ id }) => id !== found.selected?.id)),
+            undefined
+          )
+        }
+        return yield* fromOrigin(asked, response, { ...why, detail: refusal }, false)
+      }
+      const key = yield* tolerated(placeOf(asked, stored), asked.key)
+      fetch.tags = stored.tags
+      const hasBody = asked.method !== "HEAD" && response.status !== 204 && response.status !== 304 &&
+        response.headers["content-length"] !== "0"
+      if (!hasBody) {
+        fetch.isComplete = true
+        const written = yield* Effect.ensuring(
+          tolerated(
+            store.write(key, stored, new Uint8Array(0), { isWanted: () => !fetch.isCancelled }),
+            Option.none()
+          ),
+          Effect.sync(() => fetch.end("stored"))
+        )
+        if (Option.isSome(written)) storedNow(asked, key, 0)
+        return yield* fromOrigin(asked, response, why, Option.isSome(written))
+      }
+      const length = isDecoded(response) ? undefined : lengthOf(response.headers["content-length"])
+      const downloading = yield* download({
+        fetch,
+        key,
+        length,
+        maxBytes: maxEntryBytes,
+        onEnd: (exit) => {
+          if (Exit.isSuccess(exit)) {
+            if (Option.isSome(exit.value)) storedNow(asked, key, exit.value.value.bytes)
+            else refused(asked, fetch.isCancelled ? "invalidated" : "outdated")
+            return Effect.void
+          }
+          const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
+          const reason = whyBroken(error)
+          if (isTrouble(error)) return tolerate(error, Effect.sync(() => refused(asked, "storage")))
+          refused(asked, reason ?? "aborted")
+          return Effect.void
+        },
+        origin: response,
+        response: stored,
+        store
+      }, running)
+      const passed = new Response(asked.request, response.status, response.headers, response.cookies, {
+        stream: downloading.stream,
+        whole: undefined
+      }, response.remoteAddress)
+      downloading.abandonWith(passed)
+      return yield* fromOrigin(asked, passed, why, true)
+    })
+
+  return { arrived, placeOf, received, refusalOf, renewed }
+}

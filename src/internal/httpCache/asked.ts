@@ -1,0 +1,84 @@
+/**
+ * A request as the cache sees it: its key, what holds for it, and what it accepts.
+ *
+ * @internal
+ */
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as UrlParams from "@effect/platform/UrlParams"
+import * as Either from "effect/Either"
+import type { Mode, RequestOptions } from "../../HttpCache.js"
+import { sha256 } from "../sha256.js"
+import { parseRequestDirectives, type RequestDirectives } from "./directives.js"
+import type { Fields } from "./fields.js"
+import { keyOf, normalUrl, type QuerySettings } from "./key.js"
+import type { Applied, Settings } from "./settings.js"
+
+/** @internal */
+export interface Asked {
+  readonly applied: Applied
+  readonly directives: RequestDirectives
+  readonly headers: Fields
+  /** The key of the URL by other settings for its query. */
+  readonly keyFor: (query: QuerySettings) => string
+  readonly key: string
+  readonly method: string
+  readonly mode: Mode
+  readonly request: HttpClientRequest.HttpClientRequest
+  readonly url: URL
+  readonly normal: string
+}
+
+/** The body as text; undefined if it cannot be a part of a key. */
+const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest): string | undefined =>
+  body._tag === "Empty" ? "" : body._tag === "Uint8Array" ? Buffer.from(body.body).toString("base64") : undefined
+
+/**
+ * Whether it can be cached at all.
+ *
+ * @internal
+ */
+export const isKeyable = (request: HttpClientRequest.HttpClientRequest): boolean =>
+  request.method === "GET" || request.method === "HEAD" || bodyOf(request) !== undefined
+
+/**
+ * Undefined if its URL is none; or what is wrong with its options.
+ *
+ * @internal
+ */
+export const ask = (
+  request: HttpClientRequest.HttpClientRequest,
+  own: RequestOptions,
+  settings: Settings,
+  partition: string | undefined
+): Either.Either<Asked, string | undefined> => {
+  const made = UrlParams.makeUrl(request.url, request.urlParams, request.hash)
+  if (Either.isLeft(made)) return Either.left(undefined)
+  const url = made.right
+  return Either.map(settings.appliedTo(request, url, own), (applied): Asked => {
+    const { headers, method } = request
+    const isRead = method === "GET" || method === "HEAD"
+    const named = url.username === "" && url.password === "" ? undefined : `${url.username}:${url.password}`
+    const authorization = headers["authorization"] ?? named
+    const distinction = {
+      body: isRead ? undefined : sha256(JSON.stringify([headers["content-type"] ?? null, bodyOf(request) ?? null])),
+      // What is one user's is not another one's. A shared cache has rules for it.
+      credentials: settings.isShared || authorization === undefined ? undefined : sha256(authorization),
+      headers: settings.keyHeaders.map((name) => [name, headers[name]] as const),
+      method: isRead ? undefined : method,
+      partition
+    }
+    const keyFor = (query: QuerySettings): string => keyOf(normalUrl(url, query), distinction)
+    return {
+      applied,
+      directives: parseRequestDirectives(headers["cache-control"], headers["pragma"]),
+      headers,
+      key: keyFor(settings.query),
+      keyFor,
+      method,
+      mode: own.mode ?? "default",
+      normal: normalUrl(url, settings.query),
+      request,
+      url
+    }
+  })
+}

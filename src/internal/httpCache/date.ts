@@ -1,0 +1,54 @@
+/**
+ * Dates of HTTP: RFC 9110 section 5.6.7, all three forms, and nothing else.
+ *
+ * @internal
+ */
+
+const days = "Sun|Mon|Tue|Wed|Thu|Fri|Sat"
+const longDays = "Sunday|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday"
+const monthNames = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+const months = monthNames.join("|")
+const time = "(?<hour>\\d{2}):(?<minute>\\d{2}):(?<second>\\d{2})"
+
+// What a sender writes in the wrong case is read all the same.
+const forms = [
+  new RegExp(`^(?:${days}), (?<day>\\d{2}) (?<month>${months}) (?<year>\\d{4}) ${time} GMT$`, "i"),
+  new RegExp(`^(?:${longDays}), (?<day>\\d{2})-(?<month>${months})-(?<year>\\d{2}) ${time} GMT$`, "i"),
+  new RegExp(`^(?:${days}) (?<month>${months}) (?<day>[ \\d]\\d) ${time} (?<year>\\d{4})$`, "i")
+]
+
+/** A year of two digits that seems to be more than 50 years ahead is the last one in the past with these digits. */
+const fullYear = (year: string, now: number): number => {
+  if (year.length === 4) return Number(year)
+  const thisYear = new Date(now).getUTCFullYear()
+  const inThisCentury = thisYear - (thisYear % 100) + Number(year)
+  return inThisCentury > thisYear + 50 ? inThisCentury - 100 : inThisCentury
+}
+
+/**
+ * Milliseconds since the epoch; undefined for what is no date of HTTP.
+ *
+ * @internal
+ */
+export const parseDate = (text: string | undefined, now: number): number | undefined => {
+  if (text === undefined) return undefined
+  for (const form of forms) {
+    const found = form.exec(text.trim())?.groups
+    if (found === undefined) continue
+    const { day = "", hour = "", minute = "", month = "", second = "", year = "" } = found
+    const date = [fullYear(year, now), monthNames.indexOf(month.toLowerCase()), Number(day)] as const
+    const at = new Date(0)
+    at.setUTCFullYear(...date)
+    const isReal = at.getUTCMonth() === date[1] && at.getUTCDate() === date[2] &&
+      Number(hour) < 24 && Number(minute) < 60 && Number(second) <= 60
+    return isReal ? at.setUTCHours(Number(hour), Number(minute), Number(second)) : undefined
+  }
+  return undefined
+}
+
+/**
+ * As an IMF-fixdate.
+ *
+ * @internal
+ */
+export const formatDate = (millis: number): string => new Date(millis).toUTCString()

@@ -1,0 +1,92 @@
+/**
+ * What is being fetched for the cache: who asks for the same waits for it, and what is invalidated meanwhile is not
+ * stored.
+ *
+ * @internal
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberId from "effect/FiberId"
+import { waitFor } from "../storage/compat.js"
+
+/**
+ * What has become of it: it is stored; it is not, and others would not be served by it; or it came to no end.
+ *
+ * @internal
+ */
+export type Outcome = "stored" | "unshared" | "abandoned"
+
+/** How long who asks for the same waits for somebody who does not read. */
+const patience = 1000
+
+/** @internal */
+export class Fetch {
+  /** What is stored is not to be used any more. */
+  isCancelled = false
+  /** All is there, and is being stored. */
+  isComplete = false
+  /** Whether the one who reads it is behind. */
+  isStalled: () => boolean = () => false
+  tags: ReadonlyArray<string> = []
+  private readonly done = Deferred.unsafeMake<Outcome>(FiberId.none)
+
+  constructor(readonly key: string, readonly url: string, private readonly onDone: (fetch: Fetch) => void) {}
+
+  end(outcome: Outcome): void {
+    this.onDone(this)
+    Deferred.unsafeDone(this.done, Exit.succeed(outcome))
+  }
+
+  get outcome(): Effect.Effect<Outcome> {
+    return Deferred.await(this.done)
+  }
+
+  /** The outcome, unless whoever reads the response keeps others waiting. */
+  get outcomeForOthers(): Effect.Effect<Outcome> {
+    const stalled: Effect.Effect<Outcome> = Effect.flatMap(
+      waitFor(patience),
+      () => this.isStalled() ? Effect.succeed("unshared") : stalled
+    )
+    return Effect.raceFirst(this.outcome, stalled)
+  }
+}
+
+/** @internal */
+export class Fetches {
+  private readonly all = new Set<Fetch>()
+  /** Those that others may wait for. */
+  private readonly shared = new Map<string, Fetch>()
+
+  /** `sharedAs` names what is asked for, if others may wait for it. */
+  begin(key: string, url: string, sharedAs: string | undefined): Fetch {
+    const fetch = new Fetch(key, url, (ended) => {
+      this.all.delete(ended)
+      if (sharedAs !== undefined && this.shared.get(sharedAs) === ended) this.shared.delete(sharedAs)
+    })
+    this.all.add(fetch)
+    if (sharedAs !== undefined) this.shared.set(sharedAs, fetch)
+    return fetch
+  }
+
+  of(sharedAs: string): Fetch | undefined {
+    const fetch = this.shared.get(sharedAs)
+    return fetch?.isCancelled === true ? undefined : fetch
+  }
+
+  /** What was asked for before does not count any more. */
+  cancel(isMeant: (fetch: Fetch) => boolean): void {
+    for (const fetch of this.all) if (isMeant(fetch)) fetch.isCancelled = true
+  }
+
+  /** Waits until all is stored that is there, of a key or of all. */
+  settled(key?: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.all.size === 0) return Effect.void
+      const complete = [...this.all].filter((fetch) => fetch.isComplete && (key === undefined || fetch.key === key))
+      return complete.length === 0
+        ? Effect.void
+        : Effect.forEach(complete, (fetch) => fetch.outcome, { discard: true })
+    })
+  }
+}

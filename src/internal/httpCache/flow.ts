@@ -1,0 +1,384 @@
+/**
+ * What becomes of a request: it is answered by what is stored, or by the origin, or by both; and what the origin says is
+ * stored, or makes what is stored current or invalid.
+ *
+ * @internal
+ */
+import * as HttpClientError from "@effect/platform/HttpClientError"
+import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type * as HttpCache from "../../HttpCache.js"
+import type { StoredResponse } from "../../HttpCacheStore.js"
+import { withNow } from "../storage/compat.js"
+import { inTransaction, outsideTransactions } from "../storage/transactions.js"
+import { makeAnswers } from "./answers.js"
+import { makeArrivals } from "./arrivals.js"
+import { ask, type Asked, isKeyable } from "./asked.js"
+import { standsIn } from "./evaluate.js"
+import type { Fetch } from "./fetches.js"
+import { ageOf, lifetimeOf } from "./freshness.js"
+import { makeInvalidation } from "./invalidation.js"
+import { makeLookup, nothingFound } from "./lookup.js"
+import type { Execute, Failure, Found, Live, Parts, Trouble, Why } from "./parts.js"
+import { bodyOf } from "./response.js"
+import { CurrentOptions } from "./settings.js"
+import { conditions, hasConditions, isForOrigin, strongEquals, validated } from "./validators.js"
+import { selectingValues } from "./vary.js"
+
+/** How often a request that finds what it has found gone looks again. */
+const mostLooks = 3
+
+/** How the origin has failed, if it is a way in which something stale may stand in. */
+const failureOf = (error: unknown): "error" | "disconnected" | undefined => {
+  if (!HttpClientError.isHttpClientError(error)) return "disconnected"
+  if (error._tag === "RequestError") return error.reason === "Transport" ? "disconnected" : undefined
+  return error.reason !== "StatusCode" ? "disconnected" : error.response.status >= 500 ? "error" : undefined
+}
+
+/** What is not read is not received any further. */
+const discard = (response: Live): Effect.Effect<void> => Effect.ignore(Stream.runDrain(Stream.take(response.stream, 1)))
+
+/** What other caches on the way have to know of the mode: the Fetch standard, section 4.6. */
+const endToEnd = ({ headers, mode }: Asked): Readonly<Record<string, string>> =>
+  headers["cache-control"] !== undefined
+    ? {}
+    : mode === "no-cache"
+    ? { "cache-control": "max-age=0" }
+    : mode === "reload"
+    ? { "cache-control": "no-cache", pragma: "no-cache" }
+    : {}
+
+/** @internal */
+export const makeFlow = (parts: Parts) => {
+  const { fetches, options, scope, settings, store, tell, tolerate, tolerated } = parts
+  const answers = makeAnswers(parts)
+  const { fromOrigin, missed, serve } = answers
+  const { look } = makeLookup(parts)
+  const { arrived, placeOf, received, refusalOf, renewed } = makeArrivals(parts, answers)
+  const { deleteTag, invalidate, invalidatedBy } = makeInvalidation(parts)
+
+  /** The origin says that what is stored is current. Undefined if it is not about what is stored. */
+  const revalidated = (
+    asked: Asked,
+    found: Found,
+    response: Live,
+    requestTime: number,
+    responseTime: number,
+    collapsed: boolean
+  ): Effect.Effect<Live | undefined> => {
+    const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
+    const target = validated(response.headers, found.selected, own.length > 0 ? own : found.all)
+    if (target === undefined) return Effect.succeed(undefined)
+    const update = received(asked, response, requestTime, responseTime)
+    const current = renewed(asked, target, update)
+    const { etag } = response.headers
+    const isMeant = (stored: StoredResponse): boolean =>
+      stored.id === target.id ||
+      (etag !== undefined && stored.headers["etag"] !== undefined && strongEquals(stored.headers["etag"], etag))
+    return tolerated(
+      store.update(found.key, (all) => all.map((stored) => isMeant(stored) ? renewed(asked, stored, update) : stored)),
+      undefined
+    ).pipe(
+      Effect.zipRight(withNow((now) =>
+        serve(
+          asked,
+          found.key,
+          current,
+          {
+            age: ageOf(current, now),
+            lifetime: lifetimeOf(current, asked.applied.policy)
+          },
+          "revalidated",
+          { collapsed, detail: undefined }
+        )
+      ))
+    )
+  }
+
+  /** Asks the origin; with conditions, if something is stored. */
+  const forward = <E, R>(
+    asked: Asked,
+    found: Found,
+    execute: Execute<E, R>,
+    why: Why,
+    fetch: Fetch,
+    canStore: boolean
+  ): Effect.Effect<Live, E, R> =>
+    Effect.gen(function*() {
+      const mayAsk = asked.mode !== "reload" && asked.method !== "HEAD"
+      const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
+      const asking = mayAsk ? conditions(asked.headers, found.selected, own) : undefined
+      const request = HttpClientRequest.setHeaders(asked.request, { ...endToEnd(asked), ...asking })
+      const requestTime = yield* withNow((now) => Effect.succeed(now))
+      const exit = yield* Effect.exit(execute(request))
+      const responseTime = yield* withNow((now) => Effect.succeed(now))
+      const { selected } = found
+      const stale = (failure: "error" | "disconnected" | undefined) =>
+        selected === undefined || failure === undefined || asked.mode === "reload" || asked.mode === "no-cache" ||
+          !standsIn(asked.directives, selected, responseTime, asked.applied.policy, failure)
+          ? Effect.succeed(undefined)
+          : serve(
+            asked,
+            found.key,
+            selected,
+            {
+              age: ageOf(selected, responseTime),
+              lifetime: lifetimeOf(selected, asked.applied.policy)
+            },
+            "stale",
+            { collapsed: why.collapsed, detail: `origin-${failure}` }
+          )
+      if (Exit.isFailure(exit)) {
+        const error = Cause.failureOption(exit.cause)
+        const standing = Option.isSome(error) && !Cause.isInterrupted(exit.cause)
+          ? yield* stale(failureOf(error.value))
+          : undefined
+        fetch.end(Cause.isInterruptedOnly(exit.cause) ? "abandoned" : "unshared")
+        return standing ?? (yield* Effect.failCause(exit.cause))
+      }
+      const response = exit.value
+      if (response.status === 304 && asking !== undefined) {
+        const current = yield* revalidated(asked, found, response, requestTime, responseTime, why.collapsed)
+        if (current !== undefined) {
+          fetch.end("stored")
+          return current
+        }
+        if (!hasConditions(asked.headers)) {
+          // What it is about is gone meanwhile: ask for all of it.
+          return yield* forward(asked, { ...found, all: [], selected: undefined }, execute, why, fetch, canStore)
+        }
+      }
+      if (response.status >= 500) {
+        const standing = yield* stale("error")
+        if (standing !== undefined) {
+          fetch.end("unshared")
+          yield* discard(response)
+          return standing
+        }
+      }
+      return yield* arrived(asked, found, response, requestTime, responseTime, fetch, why, canStore)
+    }).pipe(Effect.onError(() => Effect.sync(() => fetch.end("abandoned"))))
+
+  const whyOf = (asked: Asked, { all, decision, selected }: Found, collapsed: boolean): Why => {
+    if (decision?._tag === "Revalidate") {
+      return {
+        collapsed,
+        detail: decision.reason,
+        forwarded: decision.reason.startsWith("request") ? "request" : "stale"
+      }
+    }
+    const hasOther = all.some((stored) => stored.range === undefined)
+    return {
+      collapsed,
+      detail: undefined,
+      forwarded: asked.mode === "reload"
+        ? "request"
+        : all.length === 0
+        ? "uri-miss"
+        : selected === undefined && hasOther
+        ? "vary-miss"
+        : "partial"
+    }
+  }
+
+  /** Validates in the background what is used stale meanwhile. */
+  const validating = <E, R>(asked: Asked, found: Found, execute: Execute<E, R>): Effect.Effect<void, never, R> => {
+    const name = sharedAs(asked, found)
+    if (fetches.of(name) !== undefined) return Effect.void
+    const fetch = fetches.begin(asked.key, asked.normal, name)
+    // For itself: what the client has of it, or wants of it, does not matter.
+    const headers = Object.fromEntries(
+      Object.entries(asked.headers).filter(([name]) => !name.startsWith("if-") && name !== "range")
+    )
+    const request = asked.method === "GET" ? HttpClientRequest.get(asked.url.href, { headers }) : asked.request
+    const plain = { ...asked, headers, request }
+    const why: Why = { collapsed: false, detail: "stale-while-revalidate", forwarded: "stale" }
+    return forward(plain, found, execute, why, fetch, true).pipe(
+      Effect.flatMap((response) => Effect.ignore(Stream.runDrain(response.stream))),
+      Effect.catchAllCause((cause) =>
+        Effect.sync(() => {
+          if (!Cause.isInterruptedOnly(cause)) {
+            tell({ _tag: "RevalidationFailed", cause: Cause.squash(cause), url: asked.normal })
+          }
+        })
+      ),
+      outsideTransactions,
+      Effect.forkIn(scope),
+      Effect.asVoid
+    )
+  }
+
+  /** By which name others who ask for the same know what is asked for: the key, and what it is known to vary by. */
+  const sharedAs = (asked: Asked, { all, key }: Found): string => {
+    const varies = [...new Set(all.flatMap(({ headers }) => headers["vary"] ?? []))]
+    return JSON.stringify([
+      asked.method,
+      key,
+      varies.map((vary) => selectingValues(asked.headers, vary, asked.applied.policy))
+    ])
+  }
+
+  /** Answers from what is stored, or asks the origin. */
+  const answer = <E, R>(
+    asked: Asked,
+    execute: Execute<E, R>,
+    isAlone: boolean,
+    waited: ReadonlySet<string> = new Set(),
+    without: ReadonlySet<string> = new Set()
+  ): Effect.Effect<Live, E | Failure, R> =>
+    Effect.flatMap(
+      Effect.either(asked.mode === "reload" ? lookNowhere(asked) : look(asked, without)),
+      (looked): Effect.Effect<Live, E | Failure, R> => {
+        if (Either.isLeft(looked)) {
+          const around: Effect.Effect<Live, E | Failure, R> = onlyCached(asked)
+            ? missed(asked, nothingFound(asked))
+            : execute(asked.request)
+          return tolerate(looked.left, around)
+        }
+        const found = looked.right
+        const collapsed = waited.size > 0
+        const { decision, key, selected } = found
+        if (decision !== undefined && selected !== undefined && decision._tag !== "Revalidate") {
+          const isStale = decision._tag === "Stale"
+          const meanwhile = isStale && decision.reason === "stale-while-revalidate" && !isAlone
+            ? validating(asked, found, execute)
+            : Effect.void
+          const detail = isStale ? decision.reason : decision.lifetime.source
+          return Effect.zipRight(
+            meanwhile,
+            Effect.flatMap(
+              serve(asked, key, selected, decision, isStale ? "stale" : "hit", { collapsed, detail }),
+              (served) => {
+                if (served !== undefined) return Effect.succeed(served)
+                const others = new Set([...without, selected.id])
+                return others.size < mostLooks
+                  ? answer(asked, execute, isAlone, waited, others)
+                  : execute(asked.request)
+              }
+            )
+          )
+        }
+        if (onlyCached(asked)) return missed(asked, found)
+        const why = whyOf(asked, found, collapsed)
+        const isShareable = options.singleFlight !== false && !isAlone && asked.method === "GET" &&
+          asked.mode === "default" && asked.headers["range"] === undefined && !hasConditions(asked.headers) &&
+          !asked.directives.noStore && !asked.directives.noCache
+        const name = isShareable ? sharedAs(asked, found) : undefined
+        return Effect.suspend(() => {
+          const other = name === undefined || waited.has(name) ? undefined : fetches.of(name)
+          if (other !== undefined && name !== undefined) {
+            return Effect.flatMap(other.outcomeForOthers, (outcome) =>
+              // Who has asked for nothing in the end is not waited for, and may be waited for again.
+              answer(asked, execute, isAlone, outcome === "abandoned" ? waited : new Set([...waited, name])))
+          }
+          const fetch = fetches.begin(
+            asked.key,
+            asked.normal,
+            name !== undefined && waited.has(name) ? undefined : name
+          )
+          return forward(asked, found, execute, why, fetch, !isAlone)
+        })
+      }
+    )
+
+  const lookNowhere = (asked: Asked): Effect.Effect<Found, Trouble> => Effect.succeed(nothingFound(asked))
+  const onlyCached = ({ directives, mode }: Asked): boolean => directives.onlyIfCached || mode === "only-if-cached"
+
+  /** The response to a POST that is what a GET of the same URL would have: RFC 9110 section 9.3.3. */
+  const asIfGot = (asked: Asked, response: Live): Asked | undefined => {
+    const location = response.headers["content-location"]
+    return asked.method === "POST" && response.status === 200 && location !== undefined &&
+        URL.canParse(location, asked.url.href) && new URL(location, asked.url).href === asked.url.href
+      ? { ...asked, method: "GET" }
+      : undefined
+  }
+
+  /** A request that goes by what is stored. */
+  const around = <E, R>(
+    asked: Asked,
+    execute: Execute<E, R>,
+    forwarded: "bypass" | "method",
+    canStore: boolean
+  ): Effect.Effect<Live, E, R> =>
+    Effect.gen(function*() {
+      const requestTime = yield* withNow((now) => Effect.succeed(now))
+      const response = yield* execute(asked.request)
+      const responseTime = yield* withNow((now) => Effect.succeed(now))
+      yield* invalidatedBy(asked, response)
+      const got = canStore && asked.mode !== "no-store" ? asIfGot(asked, response) : undefined
+      const why: Why = { collapsed: false, detail: undefined, forwarded }
+      if (got === undefined || got.key.length === 0) return yield* fromOrigin(asked, response, why, false)
+      const plain = Either.getOrUndefined(
+        ask(HttpClientRequest.get(asked.url.href), {}, settings, options.partition?.(asked.request))
+      )
+      if (plain === undefined) return yield* fromOrigin(asked, response, why, false)
+      const fetch = fetches.begin(plain.key, plain.normal, undefined)
+      const shown = { ...plain, applied: asked.applied, headers: asked.headers, request: asked.request }
+      if (lifetimeOf(received(shown, response, requestTime, responseTime), asked.applied.policy).source === "none") {
+        fetch.end("unshared")
+        return yield* fromOrigin(asked, response, why, false)
+      }
+      return yield* arrived(shown, nothingFound(shown), response, requestTime, responseTime, fetch, why, true)
+    })
+
+  /** Stores a response as if it had come from the origin; tells whether it was. */
+  const put = (asked: Asked, response: Live) =>
+    Effect.gen(function*() {
+      const now = yield* withNow((now) => Effect.succeed(now))
+      const stored = received(asked, response, now, now)
+      const refusal = yield* refusalOf(asked, response, stored)
+      if (refusal !== undefined) return false
+      const key = yield* placeOf(asked, stored)
+      return Option.isSome(yield* store.write(key, stored, bodyOf(response)))
+    })
+
+  const asking = (
+    request: HttpClientRequest.HttpClientRequest,
+    own: HttpCache.RequestOptions
+  ): Either.Either<Asked, string | undefined> => ask(request, own, settings, options.partition?.(request))
+
+  const handle = <E, R>(
+    request: HttpClientRequest.HttpClientRequest,
+    execute: Execute<E, R>
+  ): Effect.Effect<Live, E | Failure, R> =>
+    Effect.withFiberRuntime((fiber) => {
+      const context = fiber.currentContext
+      const made = asking(request, Context.get(context, CurrentOptions))
+      if (Either.isLeft(made)) {
+        return made.left === undefined
+          ? execute(request)
+          : Effect.fail(
+            new HttpClientError.RequestError({
+              description: `the options of HttpCache for it are not valid: ${made.left}`,
+              reason: "Encode",
+              request
+            })
+          )
+      }
+      const asked = made.right
+      const isAlone = inTransaction(context)
+      if (asked.mode === "no-store" || asked.directives.noStore || !asked.applied.isCached) {
+        return around(asked, execute, "bypass", false)
+      }
+      if (!settings.methods.has(asked.method) || !isKeyable(request)) {
+        return around(asked, execute, "method", !isAlone)
+      }
+      if (isForOrigin(asked.headers)) {
+        return around(asked, execute, "bypass", false)
+      }
+      const { offline } = options
+      if (offline === undefined || offline === false) return answer(asked, execute, isAlone)
+      const cachedOnly = answer({ ...asked, mode: "only-if-cached" as const }, execute, isAlone)
+      return offline === true
+        ? cachedOnly
+        : Effect.flatMap(offline, (isOffline) => isOffline ? cachedOnly : answer(asked, execute, isAlone))
+    })
+
+  return { asking, deleteTag, handle, invalidate, look, put, serve }
+}

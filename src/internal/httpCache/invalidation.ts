@@ -1,0 +1,59 @@
+/**
+ * What is not to be used any more, because somebody says so: RFC 9111 section 4.4, RFC 9875 section 3.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import { groupsOf, groupTag } from "./arrivals.js"
+import type { Asked } from "./asked.js"
+import { keysOf, normalUrl, noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
+import type { Live, Parts, Trouble } from "./parts.js"
+
+/** RFC 9110 section 9.2.1, and QUERY. */
+const safeMethods = new Set(["GET", "HEAD", "OPTIONS", "QUERY", "TRACE"])
+
+/** @internal */
+export const makeInvalidation = ({ count, fetches, settings, store, tell, tolerated }: Parts) => {
+  /** Deletes all responses to a URL, and has what is being fetched from it not be stored. */
+  const invalidate = (url: URL): Effect.Effect<number, Trouble> => {
+    const normal = normalUrl(url, settings.query)
+    fetches.cancel((fetch) => fetch.url === normal)
+    return Effect.gen(function*() {
+      const removed = yield* store.deletePrefix(keysOf(normal))
+      const marker = yield* store.read(noVaryKey(url))
+      const rule = parseNoVarySearch(marker[0]?.headers["no-vary-search"])
+      if (rule === undefined) return removed
+      return removed + (yield* store.deletePrefix(keysOf(normalUrl(url, noVarySettings(rule, settings.query)))))
+    })
+  }
+
+  const deleteTag = (tag: string): Effect.Effect<number, Trouble> => {
+    fetches.cancel((fetch) => fetch.tags.includes(tag))
+    return store.deleteTag(tag)
+  }
+
+  /** What a response to an unsafe method makes invalid: RFC 9111 section 4.4, RFC 9875 section 3. */
+  const invalidatedBy = (asked: Asked, response: Live): Effect.Effect<void> => {
+    if (safeMethods.has(asked.method) || response.status < 200 || response.status >= 400) return Effect.void
+    const others = ["location", "content-location"].flatMap((name) => {
+      const value = response.headers[name]
+      const url = value === undefined || !URL.canParse(value, asked.url.href) ? undefined : new URL(value, asked.url)
+      return url === undefined || url.origin !== asked.url.origin ? [] : url
+    })
+    const groups = groupsOf(response.headers["cache-group-invalidation"])
+    return tolerated(
+      Effect.zipRight(
+        Effect.forEach([asked.url, ...others], (url) =>
+          Effect.map(invalidate(url), (removed) => {
+            if (removed === 0) return
+            count.invalidations(1)
+            tell({ _tag: "Invalidated", url: url.href })
+          }), { discard: true }),
+        Effect.forEach(groups, (group) => deleteTag(groupTag(asked.url, group)), { discard: true })
+      ),
+      undefined
+    )
+  }
+
+  return { deleteTag, invalidate, invalidatedBy }
+}

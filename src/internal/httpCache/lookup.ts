@@ -1,0 +1,77 @@
+/**
+ * What is stored for a request.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type { StoredResponse } from "../../HttpCacheStore.js"
+import { withNow } from "../storage/compat.js"
+import { partOf } from "./answers.js"
+import type { Asked } from "./asked.js"
+import { type Decision, evaluate } from "./evaluate.js"
+import { noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
+import type { Found, Parts, Trouble } from "./parts.js"
+import { matches } from "./vary.js"
+
+const modes = {
+  default: "default",
+  "force-cache": "any",
+  "no-cache": "validate",
+  "no-store": "default",
+  "only-if-cached": "any",
+  reload: "validate"
+} as const
+
+/** @internal */
+export const nothingFound = ({ key }: Asked): Found => ({ all: [], decision: undefined, key, selected: undefined })
+
+/** Whether it is of a kind that can answer the request. */
+const isUsable = (asked: Asked, stored: StoredResponse): boolean => {
+  const { policy } = asked.applied
+  if (!matches(asked.headers, stored, policy) || !policy.isStatus(stored.status)) return false
+  if (stored.method === "HEAD" || asked.method === "HEAD") return asked.method === "HEAD" && stored.range === undefined
+  return stored.range === undefined || partOf(asked, stored)?._tag === "Bytes"
+}
+
+const decide = (asked: Asked, stored: StoredResponse, now: number): Decision =>
+  evaluate(asked.directives, stored, now, asked.applied.policy, modes[asked.mode])
+
+/** @internal */
+export const makeLookup = ({ fetches, options, over, settings, store }: Parts) => {
+  /** Those that do not depend on the whole query are found under what they do depend on. */
+  const elsewhere = (asked: Asked): Effect.Effect<Pick<Found, "all" | "key"> | undefined, Trouble> =>
+    Effect.map(store.read(noVaryKey(asked.url)), ([marker]) => {
+      const rule = parseNoVarySearch(marker?.headers["no-vary-search"])
+      return rule === undefined ? undefined : asked.keyFor(noVarySettings(rule, settings.query))
+    }).pipe(
+      Effect.flatMap((key) =>
+        key === undefined || key === asked.key
+          ? Effect.succeed(undefined)
+          : Effect.map(store.read(key), (all) => ({ all, key }))
+      )
+    )
+
+  const look = (asked: Asked, without: ReadonlySet<string>): Effect.Effect<Found, Trouble> =>
+    Effect.gen(function*() {
+      yield* fetches.settled(asked.key)
+      let key = asked.key
+      let all = yield* store.read(key)
+      if (all.length === 0) {
+        const other = yield* elsewhere(asked)
+        if (other !== undefined && other.all.length > 0) {
+          all = other.all
+          key = other.key
+        }
+      }
+      over()
+      const usable = all.filter((stored) => isUsable(asked, stored) && !without.has(stored.id))
+      for (const selected of usable) {
+        if (options.shouldUse !== undefined && !(yield* options.shouldUse(asked.request, selected))) continue
+        const decision = yield* withNow((now) => Effect.succeed(decide(asked, selected, now)))
+        return { all, decision, key, selected }
+      }
+      return { all, decision: undefined, key, selected: undefined }
+    })
+
+  return { look }
+}

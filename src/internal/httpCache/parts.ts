@@ -1,0 +1,136 @@
+/**
+ * What an HTTP cache is made of.
+ *
+ * @internal
+ */
+import type { RequestError } from "@effect/platform/HttpClientError"
+import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as PubSub from "effect/PubSub"
+import type * as Scope from "effect/Scope"
+import type * as HttpCache from "../../HttpCache.js"
+import type { HttpCacheStore, StoredResponse } from "../../HttpCacheStore.js"
+import type { InvalidKey, StorageError } from "../../StorageError.js"
+import { makeTroubles } from "../store/troubles.js"
+import type { Decision } from "./evaluate.js"
+import { Fetches } from "./fetches.js"
+import { type Counts, countsOf } from "./metrics.js"
+import type { Settings } from "./settings.js"
+
+/** @internal */
+export type Live = HttpClientResponse.HttpClientResponse
+
+/** @internal */
+export type Execute<E, R> = (request: HttpClientRequest.HttpClientRequest) => Effect.Effect<Live, E, R>
+
+/** @internal */
+export type Trouble = StorageError | InvalidKey
+
+/**
+ * How a request fails beside what its client fails by.
+ *
+ * @internal
+ */
+export type Failure = HttpCache.CacheMiss | RequestError
+
+/**
+ * What is stored for a request, and what is to be done with it.
+ *
+ * @internal
+ */
+export interface Found {
+  /** Of the URL, whether they answer the request or not. */
+  readonly all: ReadonlyArray<StoredResponse>
+  readonly decision: Decision | undefined
+  /** Under which all is: another one than that of the request, if the response does not depend on the whole query. */
+  readonly key: string
+  readonly selected: StoredResponse | undefined
+}
+
+/**
+ * How a request came to be asked of the origin.
+ *
+ * @internal
+ */
+export interface Why {
+  readonly collapsed: boolean
+  readonly detail: string | undefined
+  readonly forwarded: HttpCache.ForwardReason
+}
+
+/** @internal */
+export interface Parts {
+  readonly count: Counts
+  readonly events: PubSub.PubSub<HttpCache.CacheEvent>
+  readonly fetches: Fetches
+  readonly maxEntryBytes: number
+  readonly miss: (
+    fields: { readonly method: string; readonly reason: string; readonly url: string }
+  ) => HttpCache.CacheMiss
+  readonly options: HttpCache.Options
+  /** The storage is in order: what fails next is told again. */
+  readonly over: () => void
+  /** The downloads that go on. */
+  readonly running: Set<Fiber.RuntimeFiber<void>>
+  readonly scope: Scope.Scope
+  readonly settings: Settings
+  readonly store: HttpCacheStore["Type"]
+  readonly tell: (event: HttpCache.CacheEvent) => void
+  /** What is done instead, when the storage fails. */
+  readonly tolerate: <A, E, R>(error: Trouble, otherwise: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly tolerated: <A, R>(self: Effect.Effect<A, Trouble, R>, otherwise: A) => Effect.Effect<A, never, R>
+}
+
+/** @internal */
+export const makeParts = (
+  options: HttpCache.Options,
+  settings: Settings,
+  miss: Parts["miss"],
+  makeStore: (
+    on: {
+      readonly onDamaged: (key: string) => Effect.Effect<void>
+      readonly onEvicted: (keys: number) => Effect.Effect<void>
+    }
+  ) => Effect.Effect<HttpCacheStore["Type"], StorageError, Scope.Scope>
+): Effect.Effect<Parts, StorageError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const count = countsOf(options.name ?? "default")
+    const events = yield* PubSub.sliding<HttpCache.CacheEvent>(1024)
+    const tell = (event: HttpCache.CacheEvent): void => void events.unsafeOffer(event)
+    const { over, tolerate } = makeTroubles<Trouble>(
+      "an HTTP cache cannot use its storage, and requests go on without it",
+      (error) => {
+        count.errors(1)
+        tell({ _tag: "StorageFailed", error })
+      }
+    )
+    return {
+      count,
+      events,
+      fetches: new Fetches(),
+      maxEntryBytes: Math.min(options.maxEntryBytes ?? Infinity, options.maxBytes ?? Infinity),
+      miss,
+      options,
+      over,
+      running: new Set(),
+      scope: yield* Effect.scope,
+      settings,
+      store: yield* makeStore({
+        onDamaged: (key) =>
+          Effect.sync(() => {
+            count.damaged(1)
+            tell({ _tag: "Damaged", key })
+          }),
+        onEvicted: (keys) =>
+          Effect.sync(() => {
+            count.evictions(keys)
+            tell({ _tag: "Evicted", keys })
+          })
+      }),
+      tell,
+      tolerate,
+      tolerated: (self, otherwise) => Effect.catchAll(self, (error) => tolerate(error, Effect.succeed(otherwise)))
+    }
+  })
