@@ -58,6 +58,10 @@ export const makeAnswers = ({ count, miss, options, store, tell, tolerated }: Pa
   /** A response as the client gets it, with all that tells how it came about. */
   const answered = <A extends Live>(asked: Asked, response: A, info: HttpCache.CacheInfo): Effect.Effect<Live> =>
     Effect.withFiberRuntime((fiber) => {
+      if (asked.isBackground) {
+        if (info.outcome === "revalidated") count.revalidations(1)
+        return Effect.succeed(response)
+      }
       counted(info)
       const { cacheStatus: name } = options
       const shown = name === undefined

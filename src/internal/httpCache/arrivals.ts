@@ -51,6 +51,11 @@ export const groupsOf = (field: string | undefined): ReadonlyArray<string> => {
  */
 export const groupTag = ({ origin }: URL, group: string): string => `cache-group ${origin} ${group}`
 
+/** Whether what was stored before is not what the URL stands for any more, though this is not stored. */
+const replaces = ({ headers }: Asked, { status }: Live): boolean =>
+  headers["range"] === undefined &&
+  ((status >= 200 && status < 400 && status !== 304) || status === 404 || status === 410)
+
 /** @internal */
 export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof makeAnswers>) => {
   const { count, maxEntryBytes, options, running, settings, store, tell, tolerate, tolerated } = parts
@@ -169,7 +174,8 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       headers: updatedFields(stored.headers, by.headers),
       requestTime: by.requestTime,
       responseTime: by.responseTime,
-      timeToLive: by.timeToLive
+      timeToLive: by.timeToLive,
+      vary: by.headers["vary"] === undefined || by.headers["vary"] === stored.headers["vary"] ? stored.vary : by.vary
     }
     return { ...changed, expiresAt: until(changed, asked) }
   }
@@ -197,8 +203,7 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       if (refusal !== undefined) {
         fetch.end("unshared")
         refused(asked, refusal)
-        // What has another answer now is not what it was.
-        if (found.selected !== undefined && response.status < 500 && canStore) {
+        if (canStore && replaces(asked, response)) {
           yield* tolerated(
             store.update(found.key, (all) => all.filter(({ id }) => id !== found.selected?.id)),
             undefined

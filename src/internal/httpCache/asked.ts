@@ -18,6 +18,8 @@ export interface Asked {
   readonly applied: Applied
   readonly directives: RequestDirectives
   readonly headers: Fields
+  /** Nobody waits for its answer. */
+  readonly isBackground: boolean
   /** The key of the URL by other settings for its query. */
   readonly keyFor: (query: QuerySettings) => string
   readonly key: string
@@ -72,6 +74,7 @@ export const ask = (
       applied,
       directives: parseRequestDirectives(headers["cache-control"], headers["pragma"]),
       headers,
+      isBackground: false,
       key: keyFor(settings.query),
       keyFor,
       method,

@@ -51,7 +51,7 @@ const unread = new FinalizationRegistry<() => void>((abandon) => abandon())
 /** A body, and how it is forgotten that nobody has begun to read it. */
 interface Downloading {
   readonly abandonWith: (response: object) => void
-  readonly stream: Stream.Stream<Uint8Array, ResponseError>
+  readonly stream: Stream.Stream<Uint8Array, unknown>
 }
 
 /**
@@ -125,7 +125,7 @@ export const download = (
           return onEnd(exit)
         })
       )).pipe(Effect.ignore)
-    const fiber = yield* Effect.forkDaemon(outsideTransactions(pump))
+    const fiber = yield* Effect.forkDaemon(outsideTransactions(Effect.interruptible(pump)))
     running.add(fiber)
     fiber.addObserver(() => void running.delete(fiber))
 
@@ -136,15 +136,15 @@ export const download = (
       if (!fetch.isComplete) fiber.unsafeInterruptAsFork(FiberId.none)
     }
     return {
-      abandonWith: (owner) => void unread.register(owner, abandon, token),
+      abandonWith: (owner: object) => void unread.register(owner, abandon, token),
       stream: Stream.suspend(() => {
         unread.unregister(token)
-        if (isBegun) return Stream.dieMessage("effect-kv: the body of a response was read twice; keep what was read")
+        if (isBegun) return Stream.fail(new Error("the body of a response can be read once; keep what was read"))
         isBegun = true
         return Stream.ensuring(toCaller.stream, Effect.sync(abandon))
       })
     }
-  })
+  }).pipe(Effect.uninterruptible)
 
 /** @internal */
 export const whyBroken = (error: unknown): string | undefined => error instanceof Broken ? error.reason : undefined

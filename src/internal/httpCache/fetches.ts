@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import { waitFor } from "../storage/compat.js"
+import { inTransaction } from "../storage/transactions.js"
 
 /**
  * What has become of it: it is stored; it is not, and others would not be served by it; or it came to no end.
@@ -79,10 +80,13 @@ export class Fetches {
     for (const fetch of this.all) if (isMeant(fetch)) fetch.isCancelled = true
   }
 
-  /** Waits until all is stored that is there, of a key or of all. */
+  /**
+   * Waits until all is stored that is there, of a key or of all. In a transaction it does not: what is being stored may
+   * wait for that.
+   */
   settled(key?: string): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (this.all.size === 0) return Effect.void
+    return Effect.withFiberRuntime((fiber) => {
+      if (this.all.size === 0 || inTransaction(fiber.currentContext)) return Effect.void
       const complete = [...this.all].filter((fetch) => fetch.isComplete && (key === undefined || fetch.key === key))
       return complete.length === 0
         ? Effect.void

@@ -14,7 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as HttpCache from "../../HttpCache.js"
-import type { StoredResponse } from "../../HttpCacheStore.js"
+import type { NewResponse, StoredResponse } from "../../HttpCacheStore.js"
 import { withNow } from "../storage/compat.js"
 import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 import { makeAnswers } from "./answers.js"
@@ -22,7 +22,7 @@ import { makeArrivals } from "./arrivals.js"
 import { ask, type Asked, isKeyable } from "./asked.js"
 import { standsIn } from "./evaluate.js"
 import type { Fetch } from "./fetches.js"
-import { ageOf, lifetimeOf } from "./freshness.js"
+import { ageOf, explicitLifetime, lifetimeOf } from "./freshness.js"
 import { makeInvalidation } from "./invalidation.js"
 import { makeLookup, nothingFound } from "./lookup.js"
 import type { Execute, Failure, Found, Live, Parts, Trouble, Why } from "./parts.js"
@@ -30,6 +30,8 @@ import { bodyOf } from "./response.js"
 import { CurrentOptions } from "./settings.js"
 import { conditions, hasConditions, isForOrigin, strongEquals, validated } from "./validators.js"
 import { selectingValues } from "./vary.js"
+
+const currentMillis = withNow(Effect.succeed)
 
 /** How often a request that finds what it has found gone looks again. */
 const mostLooks = 3
@@ -115,12 +117,13 @@ export const makeFlow = (parts: Parts) => {
       const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
       const asking = mayAsk ? conditions(asked.headers, found.selected, own) : undefined
       const request = HttpClientRequest.setHeaders(asked.request, { ...endToEnd(asked), ...asking })
-      const requestTime = yield* withNow((now) => Effect.succeed(now))
+      const requestTime = yield* currentMillis
       const exit = yield* Effect.exit(execute(request))
-      const responseTime = yield* withNow((now) => Effect.succeed(now))
+      const responseTime = yield* currentMillis
       const { selected } = found
       const stale = (failure: "error" | "disconnected" | undefined) =>
-        selected === undefined || failure === undefined || asked.mode === "reload" || asked.mode === "no-cache" ||
+        selected === undefined || failure === undefined || asked.isBackground || asked.mode === "reload" ||
+          asked.mode === "no-cache" ||
           !standsIn(asked.directives, selected, responseTime, asked.applied.policy, failure)
           ? Effect.succeed(undefined)
           : serve(
@@ -163,7 +166,7 @@ export const makeFlow = (parts: Parts) => {
         }
       }
       return yield* arrived(asked, found, response, requestTime, responseTime, fetch, why, canStore)
-    }).pipe(Effect.onError(() => Effect.sync(() => fetch.end("abandoned"))))
+    })
 
   const whyOf = (asked: Asked, { all, decision, selected }: Found, collapsed: boolean): Why => {
     if (decision?._tag === "Revalidate") {
@@ -187,20 +190,32 @@ export const makeFlow = (parts: Parts) => {
     }
   }
 
+  /** A fetch ends, whatever becomes of it. */
+  const fetching = <E, R>(
+    asked: Asked,
+    sharedAs: string | undefined,
+    use: (fetch: Fetch) => Effect.Effect<Live, E, R>
+  ): Effect.Effect<Live, E, R> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const fetch = fetches.begin(asked.key, asked.normal, sharedAs)
+        return Effect.onError(restore(use(fetch)), () => Effect.sync(() => fetch.end("abandoned")))
+      })
+    )
+
   /** Validates in the background what is used stale meanwhile. */
   const validating = <E, R>(asked: Asked, found: Found, execute: Execute<E, R>): Effect.Effect<void, never, R> => {
     const name = sharedAs(asked, found)
     if (fetches.of(name) !== undefined) return Effect.void
-    const fetch = fetches.begin(asked.key, asked.normal, name)
     // For itself: what the client has of it, or wants of it, does not matter.
     const headers = Object.fromEntries(
       Object.entries(asked.headers).filter(([name]) => !name.startsWith("if-") && name !== "range")
     )
     const request = asked.method === "GET" ? HttpClientRequest.get(asked.url.href, { headers }) : asked.request
-    const plain = { ...asked, headers, request }
+    const plain = { ...asked, headers, isBackground: true, request }
     const why: Why = { collapsed: false, detail: "stale-while-revalidate", forwarded: "stale" }
-    return forward(plain, found, execute, why, fetch, true).pipe(
-      Effect.flatMap((response) => Effect.ignore(Stream.runDrain(response.stream))),
+    return fetching(asked, name, (fetch) => forward(plain, found, execute, why, fetch, true)).pipe(
+      Effect.flatMap((response) => Stream.runDrain(bodyOf(response))),
       Effect.catchAllCause((cause) =>
         Effect.sync(() => {
           if (!Cause.isInterruptedOnly(cause)) {
@@ -229,7 +244,7 @@ export const makeFlow = (parts: Parts) => {
     asked: Asked,
     execute: Execute<E, R>,
     isAlone: boolean,
-    waited: ReadonlySet<string> = new Set(),
+    waited: Set<string> = new Set(),
     without: ReadonlySet<string> = new Set()
   ): Effect.Effect<Live, E | Failure, R> =>
     Effect.flatMap(
@@ -270,19 +285,23 @@ export const makeFlow = (parts: Parts) => {
           asked.mode === "default" && asked.headers["range"] === undefined && !hasConditions(asked.headers) &&
           !asked.directives.noStore && !asked.directives.noCache
         const name = isShareable ? sharedAs(asked, found) : undefined
+        const isAgain = name !== undefined && waited.has(name)
         return Effect.suspend(() => {
-          const other = name === undefined || waited.has(name) ? undefined : fetches.of(name)
-          if (other !== undefined && name !== undefined) {
-            return Effect.flatMap(other.outcomeForOthers, (outcome) =>
-              // Who has asked for nothing in the end is not waited for, and may be waited for again.
-              answer(asked, execute, isAlone, outcome === "abandoned" ? waited : new Set([...waited, name])))
-          }
-          const fetch = fetches.begin(
-            asked.key,
-            asked.normal,
-            name !== undefined && waited.has(name) ? undefined : name
-          )
-          return forward(asked, found, execute, why, fetch, !isAlone)
+          const other = name === undefined || isAgain ? undefined : fetches.of(name)
+          return other === undefined
+            ? fetching(
+              asked,
+              isAgain ? undefined : name,
+              (fetch) => forward(asked, found, execute, why, fetch, !isAlone)
+            )
+            : Effect.flatMap(other.outcomeForOthers, (outcome) =>
+              // Who has come to no end may be waited for again, in another one's place.
+              answer(
+                asked,
+                execute,
+                isAlone,
+                outcome === "abandoned" || name === undefined ? waited : waited.add(name)
+              ))
         })
       }
     )
@@ -290,13 +309,20 @@ export const makeFlow = (parts: Parts) => {
   const lookNowhere = (asked: Asked): Effect.Effect<Found, Trouble> => Effect.succeed(nothingFound(asked))
   const onlyCached = ({ directives, mode }: Asked): boolean => directives.onlyIfCached || mode === "only-if-cached"
 
-  /** The response to a POST that is what a GET of the same URL would have: RFC 9110 section 9.3.3. */
+  /** The response to a POST may be what a GET of the same URL would have: RFC 9110 section 9.3.3. */
   const asIfGot = (asked: Asked, response: Live): Asked | undefined => {
     const location = response.headers["content-location"]
-    return asked.method === "POST" && response.status === 200 && location !== undefined &&
-        URL.canParse(location, asked.url.href) && new URL(location, asked.url).href === asked.url.href
-      ? { ...asked, method: "GET" }
-      : undefined
+    const isSame = asked.method === "POST" && response.status === 200 && location !== undefined &&
+      URL.canParse(location, asked.url.href) && new URL(location, asked.url).href === asked.url.href
+    if (!isSame) return undefined
+    const { headers } = asked
+    const got = ask(
+      HttpClientRequest.get(asked.url.href, { headers }),
+      {},
+      settings,
+      options.partition?.(asked.request)
+    )
+    return Either.isRight(got) ? { ...got.right, applied: asked.applied, request: asked.request } : undefined
   }
 
   /** A request that goes by what is stored. */
@@ -307,30 +333,24 @@ export const makeFlow = (parts: Parts) => {
     canStore: boolean
   ): Effect.Effect<Live, E, R> =>
     Effect.gen(function*() {
-      const requestTime = yield* withNow((now) => Effect.succeed(now))
+      const requestTime = yield* currentMillis
       const response = yield* execute(asked.request)
-      const responseTime = yield* withNow((now) => Effect.succeed(now))
+      const responseTime = yield* currentMillis
       yield* invalidatedBy(asked, response)
-      const got = canStore && asked.mode !== "no-store" ? asIfGot(asked, response) : undefined
       const why: Why = { collapsed: false, detail: undefined, forwarded }
-      if (got === undefined || got.key.length === 0) return yield* fromOrigin(asked, response, why, false)
-      const plain = Either.getOrUndefined(
-        ask(HttpClientRequest.get(asked.url.href), {}, settings, options.partition?.(asked.request))
-      )
-      if (plain === undefined) return yield* fromOrigin(asked, response, why, false)
-      const fetch = fetches.begin(plain.key, plain.normal, undefined)
-      const shown = { ...plain, applied: asked.applied, headers: asked.headers, request: asked.request }
-      if (lifetimeOf(received(shown, response, requestTime, responseTime), asked.applied.policy).source === "none") {
-        fetch.end("unshared")
-        return yield* fromOrigin(asked, response, why, false)
-      }
-      return yield* arrived(shown, nothingFound(shown), response, requestTime, responseTime, fetch, why, true)
+      const got = canStore ? asIfGot(asked, response) : undefined
+      return got === undefined || isSilent(got, received(got, response, requestTime, responseTime))
+        ? yield* fromOrigin(asked, response, why, false)
+        : yield* fetching(got, undefined, (fetch) =>
+          arrived(got, nothingFound(got), response, requestTime, responseTime, fetch, why, true))
     })
+  const isSilent = ({ applied: { policy } }: Asked, stored: NewResponse): boolean =>
+    explicitLifetime(stored, policy) === undefined
 
   /** Stores a response as if it had come from the origin; tells whether it was. */
   const put = (asked: Asked, response: Live) =>
     Effect.gen(function*() {
-      const now = yield* withNow((now) => Effect.succeed(now))
+      const now = yield* currentMillis
       const stored = received(asked, response, now, now)
       const refusal = yield* refusalOf(asked, response, stored)
       if (refusal !== undefined) return false
