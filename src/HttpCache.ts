@@ -21,11 +21,12 @@ import type * as Metric from "effect/Metric"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type * as HttpCacheStore from "./HttpCacheStore.js"
+import * as HttpCacheStore from "./HttpCacheStore.js"
 import { make as makeCache } from "./internal/httpCache/cache.js"
 import { infoOf } from "./internal/httpCache/info.js"
 import * as internal from "./internal/httpCache/metrics.js"
 import { CurrentOptions } from "./internal/httpCache/settings.js"
+import { make as makeStore } from "./internal/httpCache/store.js"
 import type * as Storage from "./Storage.js"
 import type { InvalidKey, StorageError } from "./StorageError.js"
 
@@ -402,7 +403,18 @@ export const info: (response: HttpClientResponse.HttpClientResponse) => Option.O
 export const make = (
   options: Options = {}
 ): Effect.Effect<HttpCache["Type"], StorageError, Scope.Scope | Storage.Storage> =>
-  makeCache(options, (fields) => new CacheMiss(fields))
+  makeCache(options, (fields) => new CacheMiss(fields), (on) => makeStore({ ...options, ...on }))
+
+/**
+ * The same over a store that you bring. Its bounds are its own.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const makeWithStore = (
+  options: Omit<Options, Exclude<keyof HttpCacheStore.Options, "name">> = {}
+): Effect.Effect<HttpCache["Type"], StorageError, Scope.Scope | HttpCacheStore.HttpCacheStore> =>
+  makeCache(options, (fields) => new CacheMiss(fields), () => HttpCacheStore.HttpCacheStore)
 
 /**
  * The client with the cache of the context before it: for a client of its own, beside the one of `layer`, or for one

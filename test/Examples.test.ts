@@ -47,6 +47,7 @@ const lines: Readonly<Record<string, string>> = {
   "counter.ts": "4 processes, 250 additions each: 1000",
   "encrypted.ts": "the file shows: p-1 true, Lovelace false, penicillin false",
   "engines.ts": "ada came 2 times, and 2 sessions are open",
+  "http-cache.ts": "the server is gone: stale, {\"pear\":3}, 2 requests",
   "interop.ts": "run 2, Bern: Rate limit exceeded",
   "export.ts": "Ada Lovelace has a session: Remaining",
   "negative-caching.ts": "eve: UserNotFound, 6 queries",

@@ -12,16 +12,14 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as HttpCache from "../../HttpCache.js"
-import type { StoredResponse } from "../../HttpCacheStore.js"
-import * as Storage from "../../Storage.js"
+import type { HttpCacheStore, StoredResponse } from "../../HttpCacheStore.js"
 import type { StorageError } from "../../StorageError.js"
 import { failing, Fault } from "../storage/fault.js"
 import { makeFlow } from "./flow.js"
 import { ageOf, lifetimeOf } from "./freshness.js"
 import { prefixOf } from "./key.js"
-import { type Failure, makeParts, type Parts } from "./parts.js"
+import { type Failure, makeParts, type OnStore, type Parts } from "./parts.js"
 import { parseSettings } from "./settings.js"
-import { make as makeStore } from "./store.js"
 
 const redactedHeaders = new Set(["authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key"])
 
@@ -29,23 +27,18 @@ const requestOf = (input: HttpCache.RequestInput): HttpClientRequest.HttpClientR
   typeof input === "string" || input instanceof URL ? HttpClientRequest.get(input) : input
 
 /** @internal */
-export const make = (
+export const make = <R>(
   options: HttpCache.Options,
-  miss: Parts["miss"]
-): Effect.Effect<HttpCache.HttpCache["Type"], StorageError, Storage.Storage | Scope.Scope> =>
+  miss: Parts["miss"],
+  makeStore: (on: OnStore) => Effect.Effect<HttpCacheStore["Type"], StorageError, R>
+): Effect.Effect<HttpCache.HttpCache["Type"], StorageError, R | Scope.Scope> =>
   Effect.gen(function*() {
     const parsed = parseSettings(options)
     if (Either.isLeft(parsed)) {
       return yield* Effect.fail(failing("HttpCache.layer")(new Fault("InvalidValue", parsed.left)))
     }
     const settings = parsed.right
-    const storage = yield* Storage.Storage
-    const parts = yield* makeParts(
-      options,
-      settings,
-      miss,
-      (on) => Effect.provideService(makeStore({ ...options, ...on }), Storage.Storage, storage)
-    )
+    const parts = yield* makeParts(options, settings, miss, makeStore)
     const flow = makeFlow(parts)
     const { events, fetches, running, store } = parts
     // What is all there is stored; what is not stops.

@@ -11,7 +11,7 @@ import type * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import type * as HttpCache from "../../HttpCache.js"
-import type { HttpCacheStore, StoredResponse } from "../../HttpCacheStore.js"
+import type { HttpCacheStore, Options as StoreOptions, StoredResponse } from "../../HttpCacheStore.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { makeTroubles } from "../store/troubles.js"
 import type { Decision } from "./evaluate.js"
@@ -83,18 +83,20 @@ export interface Parts {
   readonly tolerated: <A, R>(self: Effect.Effect<A, Trouble, R>, otherwise: A) => Effect.Effect<A, never, R>
 }
 
+/**
+ * What a store tells of.
+ *
+ * @internal
+ */
+export type OnStore = Required<Pick<StoreOptions, "onDamaged" | "onEvicted">>
+
 /** @internal */
-export const makeParts = (
+export const makeParts = <R>(
   options: HttpCache.Options,
   settings: Settings,
   miss: Parts["miss"],
-  makeStore: (
-    on: {
-      readonly onDamaged: (key: string) => Effect.Effect<void>
-      readonly onEvicted: (keys: number) => Effect.Effect<void>
-    }
-  ) => Effect.Effect<HttpCacheStore["Type"], StorageError, Scope.Scope>
-): Effect.Effect<Parts, StorageError, Scope.Scope> =>
+  makeStore: (on: OnStore) => Effect.Effect<HttpCacheStore["Type"], StorageError, R>
+): Effect.Effect<Parts, StorageError, R | Scope.Scope> =>
   Effect.gen(function*() {
     const count = countsOf(options.name ?? "default")
     const events = yield* PubSub.sliding<HttpCache.CacheEvent>(1024)
