@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as HttpCache from "../../HttpCache.js"
 import type { NewResponse, StoredResponse } from "../../HttpCacheStore.js"
-import { withNow } from "../storage/compat.js"
+import { isTraced, withNow } from "../storage/compat.js"
 import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 import { makeAnswers } from "./answers.js"
 import { makeArrivals } from "./arrivals.js"
@@ -30,6 +30,12 @@ import { bodyOf } from "./response.js"
 import { CurrentOptions } from "./settings.js"
 import { conditions, hasConditions, isForOrigin, strongEquals, validated } from "./validators.js"
 import { selectingValues } from "./vary.js"
+
+/** A client that fails for what is not 2xx has received an answer all the same. */
+const notModified = <E>(error: E): Effect.Effect<Live, E> =>
+  HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" && error.response.status === 304
+    ? Effect.succeed(error.response)
+    : Effect.fail(error)
 
 const currentMillis = withNow(Effect.succeed)
 
@@ -118,7 +124,7 @@ export const makeFlow = (parts: Parts) => {
       const asking = mayAsk ? conditions(asked.headers, found.selected, own) : undefined
       const request = HttpClientRequest.setHeaders(asked.request, { ...endToEnd(asked), ...asking })
       const requestTime = yield* currentMillis
-      const exit = yield* Effect.exit(execute(request))
+      const exit = yield* Effect.exit(Effect.catchAll(execute(request), notModified))
       const responseTime = yield* currentMillis
       const { selected } = found
       const stale = (failure: "error" | "disconnected" | undefined) =>
@@ -367,8 +373,20 @@ export const makeFlow = (parts: Parts) => {
     request: HttpClientRequest.HttpClientRequest,
     execute: Execute<E, R>
   ): Effect.Effect<Live, E | Failure, R> =>
-    Effect.withFiberRuntime((fiber) => {
-      const context = fiber.currentContext
+    Effect.withFiberRuntime((fiber) =>
+      isTraced(fiber)
+        ? Effect.withSpan(handled(request, execute, fiber.currentContext), `HttpCache ${request.method}`, {
+          captureStackTrace: false
+        })
+        : handled(request, execute, fiber.currentContext)
+    )
+
+  const handled = <E, R>(
+    request: HttpClientRequest.HttpClientRequest,
+    execute: Execute<E, R>,
+    context: Context.Context<never>
+  ): Effect.Effect<Live, E | Failure, R> =>
+    Effect.suspend(() => {
       const made = asking(request, Context.get(context, CurrentOptions))
       if (Either.isLeft(made)) {
         return made.left === undefined

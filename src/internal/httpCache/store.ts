@@ -96,9 +96,42 @@ export const make = (
           })
         )
 
-    const clearBody = (key: string, id: string) => bodies.clear({ prefix: bodyPrefix(key, id) })
+    /** How many read a body of several chunks here. What is replaced meanwhile goes when they are done. */
+    const readers = new Map<string, number>()
+    const doomed = new Set<string>()
+
+    const clearBody = (key: string, id: string) =>
+      Effect.suspend(() => {
+        if (!readers.has(id)) return Effect.asVoid(bodies.clear({ prefix: bodyPrefix(key, id) }))
+        doomed.add(id)
+        return Effect.void
+      })
     const clearBodies = (key: string, ids: ReadonlyArray<string>) =>
       Effect.forEach(ids, (id) => clearBody(key, id), { discard: true })
+    const reading = <A, E>(key: string, id: string, self: Stream.Stream<A, E>): Stream.Stream<A, E> =>
+      Stream.suspend(() => {
+        readers.set(id, (readers.get(id) ?? 0) + 1)
+        return Stream.ensuring(
+          self,
+          Effect.suspend(() => {
+            const left = (readers.get(id) ?? 1) - 1
+            if (left > 0) readers.set(id, left)
+            else readers.delete(id)
+            return left === 0 && doomed.delete(id) ? Effect.ignore(clearBody(key, id)) : Effect.void
+          })
+        )
+      })
+
+    /** Removes all rows that begin so, and tells how many; with their bodies. */
+    const clearRows = (prefix: string) => {
+      if (readers.size === 0) return Effect.zipLeft(rows.clear({ prefix }), bodies.clear({ prefix: `b${prefix}` }))
+      return Effect.gen(function*() {
+        const found = Chunk.toReadonlyArray(yield* Stream.runCollect(rows.entries({ prefix })))
+        const removed = yield* rows.clear({ prefix })
+        for (const { key, value } of found) yield* clearBodies(key, (parseRow(key, value) ?? []).map(({ id }) => id))
+        return removed
+      })
+    }
 
     /** What is there of a row now. */
     const livingOf = (key: string, value: StorageModule.Value, now: number): ReadonlyArray<StoredResponse> => {
@@ -317,7 +350,7 @@ export const make = (
         bodies.stat({ prefix: bodyPrefix(key, id) }),
         (stat) =>
           stat.entries === chunks && stat.bytes === rowBytes(bytes, Buffer.byteLength(chunkKey(key, id, 0)))
-            ? Effect.succeed(made(undefined, stream))
+            ? Effect.succeed(made(undefined, reading(key, id, stream)))
             : gone
       )
     }
@@ -400,8 +433,8 @@ export const make = (
       bytes: soundly(Effect.zipWith(rows.stat(), bodies.stat({ prefix: "b" }), (a, b) => a.bytes + b.bytes)),
       clear: soundly(
         Effect.zipLeft(
-          rows.clear(),
-          Effect.all([bodies.clear(), byTag.clear(), bounds?.cleared ?? Effect.void], { discard: true })
+          clearRows(""),
+          Effect.all([byTag.clear(), bounds?.cleared ?? Effect.void], { discard: true })
         )
       ),
       contains: (key) => Effect.map(read(key), (responses) => responses.length > 0),
@@ -411,7 +444,7 @@ export const make = (
           const all = [...new Set(keys)]
           return Effect.zipRight(Effect.forEach(all, (key) => checked(key, Effect.void)), deleteMany(all))
         }),
-      deletePrefix: (prefix) => Effect.zipLeft(rows.clear({ prefix }), bodies.clear({ prefix: `b${prefix}` })),
+      deletePrefix: clearRows,
       deleteTag: (tag) =>
         Effect.gen(function*() {
           const prefix = tagKey(tag, "")
