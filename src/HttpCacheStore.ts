@@ -184,7 +184,7 @@ export class HttpCacheStore extends Context.Tag("effect-kv/HttpCacheStore")<Http
   readonly bytes: Effect.Effect<number, StorageError>
   /** Deletes all and tells how many keys there were. */
   readonly clear: Effect.Effect<number, StorageError>
-  /** Frees the room of what has expired, and tells how many responses went. */
+  /** Frees the room of what has expired, and tells how many bodies went. */
   readonly removeExpired: Effect.Effect<number, StorageError>
   /** Does all or nothing of what the effect does to the store. */
   readonly bulk: <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E | StorageError, R>

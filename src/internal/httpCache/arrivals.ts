@@ -146,6 +146,10 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
         : Effect.map(options.shouldStore(asked.request, response), (should) => should ? undefined : "filter")
     })
 
+  /** Whether what is known of a response may be kept, when another one has changed it. */
+  const isStorable = ({ applied, directives, headers, method }: Asked, response: NewResponse): boolean =>
+    storable({ directives, headers, method }, response, applied.policy)._tag === "Store"
+
   const storedNow = (asked: Asked, key: string, bytes: number): void => {
     count.stores(1)
     tell({ _tag: "Stored", bytes, key, url: asked.normal })
@@ -162,7 +166,8 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
           const isSame = (etag === undefined || stored.headers["etag"] === etag) &&
             (modified === undefined || stored.headers["last-modified"] === modified) &&
             (length === undefined || Number(length) === stored.bytes)
-          return isSame ? renewed(asked, stored, head) : []
+          const current = renewed(asked, stored, head)
+          return !isSame ? [] : isStorable(asked, current) ? current : stored
         })),
       undefined
     )
@@ -212,6 +217,7 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
         return yield* fromOrigin(asked, response, { ...why, detail: refusal }, false)
       }
       const key = yield* tolerated(placeOf(asked, stored), asked.key)
+      fetch.key = key
       fetch.tags = stored.tags
       const hasBody = asked.method !== "HEAD" && response.status !== 204 && response.status !== 304 &&
         response.headers["content-length"] !== "0"
@@ -257,5 +263,5 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       return yield* fromOrigin(asked, passed, why, true)
     })
 
-  return { arrived, placeOf, received, refusalOf, renewed }
+  return { arrived, isStorable, placeOf, received, refusalOf, renewed }
 }

@@ -57,10 +57,14 @@ export const ask = (
   if (Either.isLeft(made)) return Either.left(undefined)
   const url = made.right
   return Either.map(settings.appliedTo(request, url, own), (applied): Asked => {
-    const { headers, method } = request
+    const { method } = request
     const isRead = method === "GET" || method === "HEAD"
     const named = url.username === "" && url.password === "" ? undefined : `${url.username}:${url.password}`
-    const authorization = headers["authorization"] ?? named
+    // A user in the URL is sent as credentials, and counts as such.
+    const headers: Fields = named === undefined || request.headers["authorization"] !== undefined
+      ? request.headers
+      : { ...request.headers, authorization: `Basic ${Buffer.from(named).toString("base64")}` }
+    const { authorization } = headers
     const distinction = {
       body: isRead ? undefined : sha256(JSON.stringify([headers["content-type"] ?? null, bodyOf(request) ?? null])),
       // What is one user's is not another one's. A shared cache has rules for it.

@@ -7,7 +7,6 @@ import * as HttpClient from "@effect/platform/HttpClient"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -41,11 +40,11 @@ export const make = <R>(
     const parts = yield* makeParts(options, settings, miss, makeStore)
     const flow = makeFlow(parts)
     const { events, fetches, running, store } = parts
-    // What is all there is stored; what is not stops.
+    // What is all there is stored; of what is not, nothing.
     yield* Effect.addFinalizer(() =>
       Effect.zipRight(
         fetches.settled(),
-        Effect.suspend(() => Fiber.interruptAll(running))
+        Effect.suspend(() => Effect.all([...running], { discard: true }))
       )
     )
 

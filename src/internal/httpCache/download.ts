@@ -24,8 +24,10 @@ import { bodyOf } from "./response.js"
 const patience = 2000
 
 /** Why a body is not stored. */
-class Broken {
-  constructor(readonly reason: "aborted" | "truncated" | "too-large") {}
+class Broken extends Error {
+  constructor(readonly reason: "aborted" | "closed" | "truncated" | "too-large") {
+    super(`the body of a response has not come to its end, or is not stored: ${reason}`)
+  }
 }
 
 /** @internal */
@@ -55,16 +57,17 @@ interface Downloading {
 }
 
 /**
- * Begins a download. It goes on for as long as it is read, or as there is room for what is not.
+ * Begins a download. It goes on for as long as it is read, or as there is room for what is not. By `running` those that
+ * go on are made to store nothing more.
  *
  * @internal
  */
 export const download = (
   { fetch, key, length, maxBytes, onEnd, origin, response, store }: Download,
-  running: Set<Fiber.RuntimeFiber<void>>
+  running: Set<Effect.Effect<unknown>>
 ): Effect.Effect<Downloading> =>
   Effect.gen(function*() {
-    const toCaller = new Pipe<ResponseError>()
+    const toCaller = new Pipe<ResponseError | Broken>()
     const toStore = new Pipe<Trouble>(patience)
     fetch.isStalled = () => toCaller.isFull
     const write = (body: Uint8Array | Stream.Stream<Uint8Array, Trouble>) =>
@@ -74,8 +77,11 @@ export const download = (
     let first: Array<Uint8Array> = []
     let bytes = 0
     let writing: Fiber.RuntimeFiber<Option.Option<StoredResponse>, Trouble> | undefined
+    /** Whether the cache is closed. The caller has the body all the same. */
+    let isDetached = false
     const keep = (piece: Uint8Array): Effect.Effect<void> => {
       bytes += piece.byteLength
+      if (isDetached) return Effect.void
       if (bytes > maxBytes) {
         first = []
         toStore.close(Exit.fail(new Broken("too-large")))
@@ -96,10 +102,17 @@ export const download = (
     }
     const received = Stream.runForEach(
       bodyOf(origin),
-      (piece) => Effect.zipRight(toCaller.put(piece), Effect.suspend(() => keep(piece)))
+      (piece) =>
+        Effect.suspend(() => {
+          // What the caller makes of what it gets is its own affair.
+          const own = new Uint8Array(piece)
+          return Effect.zipRight(toCaller.put(piece), Effect.suspend(() => keep(own)))
+        })
     )
     const stored: Effect.Effect<Option.Option<StoredResponse>, Trouble> = Effect.suspend(() => {
-      const broken = bytes > maxBytes
+      const broken = isDetached
+        ? new Broken("closed")
+        : bytes > maxBytes
         ? new Broken("too-large")
         : length !== undefined && length !== bytes
         ? new Broken("truncated")
@@ -112,8 +125,7 @@ export const download = (
     const pump: Effect.Effect<void> = Effect.onExit(received, (exit) =>
       Effect.suspend(() => {
         fetch.isComplete = Exit.isSuccess(exit)
-        const isInterrupted = Exit.isInterrupted(exit)
-        toCaller.close(isInterrupted ? Exit.void : exit)
+        toCaller.close(Exit.isInterrupted(exit) ? Exit.fail(new Broken("aborted")) : exit)
         if (Exit.isFailure(exit)) toStore.close(Exit.fail(new Broken("aborted")))
         return Effect.exit(
           Exit.isSuccess(exit) ? stored : writing === undefined ? Effect.failCause(exit.cause) : Fiber.join(writing)
@@ -126,8 +138,14 @@ export const download = (
         })
       )).pipe(Effect.ignore)
     const fiber = yield* Effect.forkDaemon(outsideTransactions(Effect.interruptible(pump)))
-    running.add(fiber)
-    fiber.addObserver(() => void running.delete(fiber))
+    const detach = Effect.suspend(() => {
+      isDetached = true
+      first = []
+      toStore.close(Exit.fail(new Broken("closed")))
+      return writing === undefined ? Effect.void : Fiber.await(writing)
+    })
+    running.add(detach)
+    fiber.addObserver(() => void running.delete(detach))
 
     let isBegun = false
     const token = {}

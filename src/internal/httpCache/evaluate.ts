@@ -60,7 +60,9 @@ export const evaluate = (
   const isImmutable = directives.immutable && isFresh
   if (request.noCache || (mode === "validate" && !isImmutable)) return revalidate("request-no-cache")
   // Of a response that was validated since, and then said that it is not to be stored, there is nothing to use.
-  if (directives.noCache === true || directives.noStore) return revalidate("response-no-cache")
+  if (directives.noCache === true || (directives.noStore && !directives.mustUnderstand)) {
+    return revalidate("response-no-cache")
+  }
   const staleness = age - lifetime.millis
   if (request.minFresh !== undefined && -staleness < request.minFresh * 1000) return revalidate("request-min-fresh")
   const isReload = request.maxAge === 0 && isImmutable

@@ -23,16 +23,36 @@ const patience = 1000
 
 /** @internal */
 export class Fetch {
-  /** What is stored is not to be used any more. */
-  isCancelled = false
+  private isOutdated = false
+  /** The tags of which all was deleted since it began. */
+  private readonly deletedTags = new Set<string>()
   /** All is there, and is being stored. */
   isComplete = false
   /** Whether the one who reads it is behind. */
   isStalled: () => boolean = () => false
-  tags: ReadonlyArray<string> = []
   private readonly done = Deferred.unsafeMake<Outcome>(FiberId.none)
 
-  constructor(readonly key: string, readonly url: string, private readonly onDone: (fetch: Fetch) => void) {}
+  constructor(
+    /** Where it is stored. */
+    public key: string,
+    readonly url: string,
+    /** Those of the request, and when it has come those of the response. */
+    public tags: ReadonlyArray<string>,
+    private readonly onDone: (fetch: Fetch) => void
+  ) {}
+
+  /** What was asked for before does not count any more. */
+  get isCancelled(): boolean {
+    return this.isOutdated || this.tags.some((tag) => this.deletedTags.has(tag))
+  }
+
+  cancel(): void {
+    this.isOutdated = true
+  }
+
+  cancelTag(tag: string): void {
+    this.deletedTags.add(tag)
+  }
 
   end(outcome: Outcome): void {
     this.onDone(this)
@@ -60,8 +80,8 @@ export class Fetches {
   private readonly shared = new Map<string, Fetch>()
 
   /** `sharedAs` names what is asked for, if others may wait for it. */
-  begin(key: string, url: string, sharedAs: string | undefined): Fetch {
-    const fetch = new Fetch(key, url, (ended) => {
+  begin(key: string, url: string, tags: ReadonlyArray<string>, sharedAs: string | undefined): Fetch {
+    const fetch = new Fetch(key, url, tags, (ended) => {
       this.all.delete(ended)
       if (sharedAs !== undefined && this.shared.get(sharedAs) === ended) this.shared.delete(sharedAs)
     })
@@ -75,9 +95,12 @@ export class Fetches {
     return fetch?.isCancelled === true ? undefined : fetch
   }
 
-  /** What was asked for before does not count any more. */
   cancel(isMeant: (fetch: Fetch) => boolean): void {
-    for (const fetch of this.all) if (isMeant(fetch)) fetch.isCancelled = true
+    for (const fetch of this.all) if (isMeant(fetch)) fetch.cancel()
+  }
+
+  cancelTag(tag: string): void {
+    for (const fetch of this.all) fetch.cancelTag(tag)
   }
 
   /**

@@ -15,7 +15,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as HttpCache from "../../HttpCache.js"
 import type { NewResponse, StoredResponse } from "../../HttpCacheStore.js"
-import { isTraced, withNow } from "../storage/compat.js"
+import { isTraced, waitFor, withNow } from "../storage/compat.js"
 import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 import { makeAnswers } from "./answers.js"
 import { makeArrivals } from "./arrivals.js"
@@ -49,8 +49,11 @@ const failureOf = (error: unknown): "error" | "disconnected" | undefined => {
   return error.reason !== "StatusCode" ? "disconnected" : error.response.status >= 500 ? "error" : undefined
 }
 
-/** What is not read is not received any further. */
-const discard = (response: Live): Effect.Effect<void> => Effect.ignore(Stream.runDrain(Stream.take(response.stream, 1)))
+/** What is not read is not received any further. That takes a reader, who leaves at once. */
+const discard = (response: Live): Effect.Effect<void> =>
+  Effect.asVoid(Effect.forkDaemon(
+    Effect.raceFirst(Effect.ignore(Stream.runDrain(Stream.take(response.stream, 1))), waitFor(100))
+  ))
 
 /** What other caches on the way have to know of the mode: the Fetch standard, section 4.6. */
 const endToEnd = ({ headers, mode }: Asked): Readonly<Record<string, string>> =>
@@ -68,7 +71,7 @@ export const makeFlow = (parts: Parts) => {
   const answers = makeAnswers(parts)
   const { fromOrigin, missed, serve } = answers
   const { look } = makeLookup(parts)
-  const { arrived, placeOf, received, refusalOf, renewed } = makeArrivals(parts, answers)
+  const { arrived, isStorable, placeOf, received, refusalOf, renewed } = makeArrivals(parts, answers)
   const { deleteTag, invalidate, invalidatedBy } = makeInvalidation(parts)
 
   /** The origin says that what is stored is current. Undefined if it is not about what is stored. */
@@ -81,7 +84,7 @@ export const makeFlow = (parts: Parts) => {
     collapsed: boolean
   ): Effect.Effect<Live | undefined> => {
     const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
-    const target = validated(response.headers, found.selected, own.length > 0 ? own : found.all)
+    const target = validated(asked.headers, response.headers, found.selected, own.length > 0 ? own : found.all)
     if (target === undefined) return Effect.succeed(undefined)
     const update = received(asked, response, requestTime, responseTime)
     const current = renewed(asked, target, update)
@@ -89,24 +92,29 @@ export const makeFlow = (parts: Parts) => {
     const isMeant = (stored: StoredResponse): boolean =>
       stored.id === target.id ||
       (etag !== undefined && stored.headers["etag"] !== undefined && strongEquals(stored.headers["etag"], etag))
-    return tolerated(
-      store.update(found.key, (all) => all.map((stored) => isMeant(stored) ? renewed(asked, stored, update) : stored)),
-      undefined
-    ).pipe(
-      Effect.zipRight(withNow((now) =>
-        serve(
-          asked,
+    return (isStorable(asked, current) ?
+      tolerated(
+        store.update(
           found.key,
-          current,
-          {
-            age: ageOf(current, now),
-            lifetime: lifetimeOf(current, asked.applied.policy)
-          },
-          "revalidated",
-          { collapsed, detail: undefined }
-        )
-      ))
-    )
+          (all) => all.map((stored) => isMeant(stored) ? renewed(asked, stored, update) : stored)
+        ),
+        undefined
+      ) :
+      Effect.void).pipe(
+        Effect.zipRight(withNow((now) =>
+          serve(
+            asked,
+            found.key,
+            current,
+            {
+              age: ageOf(current, now),
+              lifetime: lifetimeOf(current, asked.applied.policy)
+            },
+            "revalidated",
+            { collapsed, detail: undefined }
+          )
+        ))
+      )
   }
 
   /** Asks the origin; with conditions, if something is stored. */
@@ -204,36 +212,44 @@ export const makeFlow = (parts: Parts) => {
   ): Effect.Effect<Live, E, R> =>
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
-        const fetch = fetches.begin(asked.key, asked.normal, sharedAs)
+        const fetch = fetches.begin(asked.key, asked.normal, asked.applied.tags, sharedAs)
         return Effect.onError(restore(use(fetch)), () => Effect.sync(() => fetch.end("abandoned")))
       })
     )
 
   /** Validates in the background what is used stale meanwhile. */
-  const validating = <E, R>(asked: Asked, found: Found, execute: Execute<E, R>): Effect.Effect<void, never, R> => {
-    const name = sharedAs(asked, found)
-    if (fetches.of(name) !== undefined) return Effect.void
-    // For itself: what the client has of it, or wants of it, does not matter.
-    const headers = Object.fromEntries(
-      Object.entries(asked.headers).filter(([name]) => !name.startsWith("if-") && name !== "range")
-    )
-    const request = asked.method === "GET" ? HttpClientRequest.get(asked.url.href, { headers }) : asked.request
-    const plain = { ...asked, headers, isBackground: true, request }
-    const why: Why = { collapsed: false, detail: "stale-while-revalidate", forwarded: "stale" }
-    return fetching(asked, name, (fetch) => forward(plain, found, execute, why, fetch, true)).pipe(
-      Effect.flatMap((response) => Stream.runDrain(bodyOf(response))),
-      Effect.catchAllCause((cause) =>
-        Effect.sync(() => {
-          if (!Cause.isInterruptedOnly(cause)) {
-            tell({ _tag: "RevalidationFailed", cause: Cause.squash(cause), url: asked.normal })
+  const validating = <E, R>(asked: Asked, found: Found, execute: Execute<E, R>): Effect.Effect<void, never, R> =>
+    Effect.suspend(() => {
+      const name = sharedAs(asked, found)
+      if (fetches.of(name) !== undefined) return Effect.void
+      const fetch = fetches.begin(asked.key, asked.normal, asked.applied.tags, name)
+      // For itself: what the client has of it, or wants of it, does not matter.
+      const headers = Object.fromEntries(
+        Object.entries(asked.headers).filter(([name]) => !name.startsWith("if-") && name !== "range")
+      )
+      const request = asked.method === "GET" ? HttpClientRequest.get(asked.url.href, { headers }) : asked.request
+      const plain = { ...asked, headers, isBackground: true, request }
+      const why: Why = { collapsed: false, detail: "stale-while-revalidate", forwarded: "stale" }
+      const failed = (cause: unknown): void => tell({ _tag: "RevalidationFailed", cause, url: asked.normal })
+      return forward(plain, found, execute, why, fetch, true).pipe(
+        Effect.onError(() => Effect.sync(() => fetch.end("abandoned"))),
+        Effect.flatMap((response) => {
+          if (response.status >= 500) {
+            failed(new HttpClientError.ResponseError({ reason: "StatusCode", request, response }))
           }
-        })
-      ),
-      outsideTransactions,
-      Effect.forkIn(scope),
-      Effect.asVoid
-    )
-  }
+          return Stream.runDrain(bodyOf(response))
+        }),
+        Effect.catchAllCause((cause) =>
+          Effect.sync(() => {
+            if (!Cause.isInterruptedOnly(cause)) failed(Cause.squash(cause))
+          })
+        ),
+        Effect.interruptible,
+        outsideTransactions,
+        Effect.forkIn(scope),
+        Effect.asVoid
+      )
+    }).pipe(Effect.uninterruptible)
 
   /** By which name others who ask for the same know what is asked for: the key, and what it is known to vary by. */
   const sharedAs = (asked: Asked, { all, key }: Found): string => {

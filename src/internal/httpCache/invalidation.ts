@@ -28,7 +28,7 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
   }
 
   const deleteTag = (tag: string): Effect.Effect<number, Trouble> => {
-    fetches.cancel((fetch) => fetch.tags.includes(tag))
+    fetches.cancelTag(tag)
     return store.deleteTag(tag)
   }
 
@@ -47,7 +47,7 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
           Effect.map(invalidate(url), (removed) => {
             if (removed === 0) return
             count.invalidations(1)
-            tell({ _tag: "Invalidated", url: url.href })
+            tell({ _tag: "Invalidated", url: normalUrl(url, settings.query) })
           }), { discard: true }),
         Effect.forEach(groups, (group) => deleteTag(groupTag(asked.url, group)), { discard: true })
       ),

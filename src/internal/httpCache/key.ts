@@ -32,14 +32,20 @@ const nameOf = (parameter: string): string => {
   }
 }
 
+const compare = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0
+
 const normalSearch = (search: string, { isIgnored, isSorted }: QuerySettings): string => {
   if (search.length <= 1) return search
   if (isIgnored === undefined && !isSorted) return normalEscapes(search)
   const parameters = search.slice(1).split("&").filter((parameter) => isIgnored?.(nameOf(parameter)) !== true)
   const kept = parameters.map(normalEscapes)
-  if (isSorted) kept.sort()
+  // What has one name stays in its order.
+  if (isSorted) kept.sort((a, b) => compare(nameOf(a), nameOf(b)))
   return kept.length === 0 ? "" : `?${kept.join("&")}`
 }
+
+/** `URL` knows none for other schemes than its own. */
+const originOf = ({ host, protocol }: URL): string => `${protocol}//${host}`
 
 /**
  * One form for URLs that mean the same. What `URL` does already, it has done. Who is named in it is not told: that is a
@@ -48,10 +54,10 @@ const normalSearch = (search: string, { isIgnored, isSorted }: QuerySettings): s
  * @internal
  */
 export const normalUrl = (url: URL, settings: QuerySettings): string =>
-  url.origin + normalEscapes(url.pathname) + normalSearch(url.search, settings)
+  originOf(url) + normalEscapes(url.pathname) + normalSearch(url.search, settings)
 
 /** A key is at most 2,048 bytes long, and ours has to leave room. */
-const longest = 800
+const longest = 750
 
 /** The URL, or as much of it as fits and its hash. */
 const fitting = (url: string): string => url.length <= longest ? url : `${url.slice(0, longest)}~${sha256(url)}`
@@ -146,7 +152,7 @@ export const parseNoVarySearch = (field: string | undefined): NoVarySearch | und
  *
  * @internal
  */
-export const noVaryKey = (url: URL): string => `${keysOf(url.origin + normalEscapes(url.pathname))}no-vary-search`
+export const noVaryKey = (url: URL): string => `${keysOf(originOf(url) + normalEscapes(url.pathname))}no-vary-search`
 
 /**
  * The settings by which a URL becomes that of all which it may stand for.

@@ -47,7 +47,7 @@ export const makeLookup = ({ fetches, options, over, settings, store }: Parts) =
       Effect.flatMap((key) =>
         key === undefined || key === asked.key
           ? Effect.succeed(undefined)
-          : Effect.map(store.read(key), (all) => ({ all, key }))
+          : Effect.map(Effect.zipRight(fetches.settled(key), store.read(key)), (all) => ({ all, key }))
       )
     )
 

@@ -7,7 +7,6 @@ import type { RequestError } from "@effect/platform/HttpClientError"
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import type * as HttpCache from "../../HttpCache.js"
@@ -72,8 +71,8 @@ export interface Parts {
   readonly options: HttpCache.Options
   /** The storage is in order: what fails next is told again. */
   readonly over: () => void
-  /** The downloads that go on. */
-  readonly running: Set<Fiber.RuntimeFiber<void>>
+  /** How each download that goes on is made to store nothing more. */
+  readonly running: Set<Effect.Effect<unknown>>
   readonly scope: Scope.Scope
   readonly settings: Settings
   readonly store: HttpCacheStore["Type"]

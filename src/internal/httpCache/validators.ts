@@ -86,6 +86,7 @@ export const conditions = (
  * @internal
  */
 export const validated = (
+  request: Fields,
   response: Fields,
   selected: StoredResponse | undefined,
   all: ReadonlyArray<StoredResponse>
@@ -94,8 +95,8 @@ export const validated = (
   if (etag !== undefined) {
     const found = all.filter(({ headers }) => headers["etag"] !== undefined && weakEquals(headers["etag"], etag))
     if (found.length > 0) return selected !== undefined && found.includes(selected) ? selected : found[0]
-    // The only one that was asked about is meant, though the origin names it otherwise.
-    return all.length === 1 ? all[0] : undefined
+    // If it was asked about one only, that is meant, though the origin names it otherwise.
+    return all.length === 1 && request["if-none-match"] === undefined ? all[0] : undefined
   }
   if (selected !== undefined) return selected
   const found = modified === undefined ? [] : all.filter(({ headers }) => headers["last-modified"] === modified)
