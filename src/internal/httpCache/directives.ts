@@ -16,10 +16,19 @@ interface Directive {
 type Directives = ReadonlyArray<Directive>
 
 const token = /[!#$%&'*+\-.^_`|~\w]+/y
-const quoted = /"(?:[^"\\]|\\[\s\S])*"/y
 const space = /[ \t]*/y
 
 const unquoted = (text: string): string => text.slice(1, -1).replace(/\\([\s\S])/g, "$1")
+
+/** Where a quoted string ends that begins here. An expression would not get through a very long one. */
+const endOfQuotes = (text: string, start: number): number | undefined => {
+  if (text[start] !== "\"") return undefined
+  for (let at = start + 1; at < text.length; at++) {
+    if (text[at] === "\"") return at + 1
+    if (text[at] === "\\") at++
+  }
+  return undefined
+}
 
 /** Everything between commas; a comma in a quoted string is none, unless the string does not end. */
 const parse = (text: string): Directives => {
@@ -38,8 +47,9 @@ const parse = (text: string): Directives => {
     let isMalformed = false
     if (name !== undefined && text[at] === "=") {
       at++
-      const string = take(quoted)
-      value = string === undefined ? take(token) : unquoted(string)
+      const end = endOfQuotes(text, at)
+      value = end === undefined ? take(token) : unquoted(text.slice(at, end))
+      at = end ?? at
       isMalformed = value === undefined
     }
     take(space)
@@ -80,7 +90,7 @@ const qualified = (directives: Directives, name: string): true | ReadonlyArray<s
     if (found !== name) continue
     const names = value?.split(",").map((field) => field.trim().toLowerCase())
     if (isMalformed || names === undefined || names.some((field) => !/^[!#$%&'*+\-.^_`|~\w]+$/.test(field))) return true
-    fields.push(...names)
+    for (const field of names) fields.push(field)
   }
   return fields
 }
@@ -221,6 +231,10 @@ export const parseRequestDirectives = (
 }
 
 const most = (directives: Directives, name: string): number | undefined => {
-  const found = directives.flatMap((directive) => directive.name === name ? seconds(directive) ?? [] : [])
-  return found.length === 0 ? undefined : Math.max(...found)
+  let found: number | undefined
+  for (const directive of directives) {
+    const value = directive.name === name ? seconds(directive) : undefined
+    if (value !== undefined) found = Math.max(found ?? 0, value)
+  }
+  return found
 }

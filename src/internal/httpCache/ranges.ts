@@ -50,7 +50,7 @@ const ignored: RangeAsked = { _tag: "Ignored" }
  * @internal
  */
 export const rangeAsked = (field: string, { first, last, total }: ContentRange): RangeAsked => {
-  const found = /^\s*bytes\s*=\s*(\d{0,15})\s*-\s*(\d{0,15})\s*$/i.exec(field)
+  const found = /^\s*bytes\s*=\s*(?:(\d{1,15})\s*)?-\s*(?:(\d{1,15})\s*)?$/i.exec(field)
   if (found === null) return ignored
   const [, from = "", to = ""] = found
   if (from === "" && to === "") return ignored

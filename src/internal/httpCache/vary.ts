@@ -14,23 +14,29 @@ const secret = new Set(["authorization", "cookie", "proxy-authorization"])
 /** What is longer is compared by its hash. */
 const longest = 256
 
-/** Whitespace about commas means nothing in a list, and a value that is none has none to lose. */
-const withoutSpace = (value: string): string => value.trim().replace(/[ \t]*,[ \t]*/g, ",")
+/** Whitespace about commas means nothing in a list; in quotes it does. */
+const withoutSpace = (value: string): string =>
+  value.includes("\"") ? value.trim() : value.split(",").map((member) => member.trim()).join(",")
 
 /** Those in whose lists order and case mean nothing: RFC 9110 sections 12.5.3 and 12.5.4. */
 const asSet = (value: string): string => withoutSpace(value).toLowerCase().split(",").sort().join(",")
 
 const own: Policy["vary"] = { "accept-encoding": asSet, "accept-language": asSet }
 
-const selecting = (name: string, value: string | undefined, policy: Policy): string | null => {
+/** A field may have the name of what every object has: `constructor`. */
+const of = <A>(record: Readonly<Record<string, A>>, name: string): A | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined
+
+const selecting = (name: string, request: Fields, policy: Policy): string | null => {
+  const value = of(request, name)
   if (value === undefined) return null
-  const normalize = policy.vary[name] ?? own[name] ?? withoutSpace
+  const normalize = of(policy.vary, name) ?? of(own, name) ?? withoutSpace
   const text = normalize === false ? "" : normalize(value)
   return secret.has(name) || text.length > longest ? `sha256:${sha256(text)}` : text
 }
 
 const namesOf = (vary: string | undefined, policy: Policy): ReadonlyArray<string> =>
-  listOf(vary).filter((name) => policy.vary[name] !== false)
+  listOf(vary).filter((name) => of(policy.vary, name) !== false)
 
 /**
  * The values that select a response, as they are stored: null for a field that the request does not have.
@@ -42,13 +48,13 @@ export const selectingValues = (
   vary: string | undefined,
   policy: Policy
 ): StoredResponse["vary"] =>
-  Object.fromEntries([...namesOf(vary, policy)].sort().map((name) => [name, selecting(name, request[name], policy)]))
+  Object.fromEntries([...namesOf(vary, policy)].sort().map((name) => [name, selecting(name, request, policy)]))
 
 /** @internal */
 export const matches = (request: Fields, { headers, vary }: StoredResponse, policy: Policy): boolean => {
   if (headers["vary"] === undefined) return true
   const names = namesOf(headers["vary"], policy)
-  return !names.includes("*") && names.every((name) => selecting(name, request[name], policy) === (vary[name] ?? null))
+  return !names.includes("*") && names.every((name) => selecting(name, request, policy) === (of(vary, name) ?? null))
 }
 
 /**
