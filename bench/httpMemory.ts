@@ -27,8 +27,9 @@ interface Grown {
   readonly live: number
 }
 
-/** What is in use when the garbage is collected. */
+/** What is in use when the garbage is collected: twice, as what is beside the heap goes only then. */
 const inUse = (): number => {
+  globalThis.gc?.()
   globalThis.gc?.()
   const { external, heapUsed } = process.memoryUsage()
   return heapUsed + external
@@ -46,6 +47,7 @@ const streaming = (url: string) =>
           return sum
         }))
     for (let i = 0; i < warmups; i++) yield* read(() => undefined)
+    yield* Effect.yieldNow()
     const used = inUse()
     const before = process.memoryUsage.rss()
     let bytes = 0
