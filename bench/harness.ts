@@ -12,7 +12,7 @@ export const median = (values: ReadonlyArray<number>): number =>
 
 const microseconds = (from: bigint): number => Number(process.hrtime.bigint() - from) / 1000
 
-const table = (lines: ReadonlyArray<ReadonlyArray<string>>): void => {
+export const table = (lines: ReadonlyArray<ReadonlyArray<string>>): void => {
   const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []
   for (const line of lines) {
     const cells = line.map((cell, column) =>

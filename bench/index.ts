@@ -13,6 +13,7 @@ import { againstPeers } from "./againstPeers.js"
 import { againstPostgres } from "./againstPostgres.js"
 import { againstRaw } from "./againstRaw.js"
 import { printMachine, say } from "./harness.js"
+import { http } from "./http.js"
 import { memoize } from "./memoize.js"
 import { memory } from "./memory.js"
 import { sweep } from "./sweep.js"
@@ -25,6 +26,7 @@ const sections: Record<
   raw: ["Against better-sqlite3, prepared statements", againstRaw],
   ttl: ["TtlStore against KeyValueStore", timeToLive],
   memoize: ["Memoize against better-sqlite3 and a Deferred, then against peers; below 1 is ahead", memoize],
+  http: ["HttpCache against the same client without it, then against undici's cache", http],
   peers: ["Against peers; below 1 is ahead", (folder) => Effect.promise(() => againstPeers(folder))],
   postgres: ["Against pg on PostgreSQL, pools of 10", () => againstPostgres],
   sweep: ["Sweep of what has expired", sweep],
