@@ -282,18 +282,30 @@ describe("what a 304 is about", () => {
   const bare = stored({}, { id: "bare" })
 
   table<readonly [string, string, Parameters<typeof validated>, string | undefined]>([
-    [rfc, "the one with its strong tag", [{ etag: "\"b\"" }, one, [one, two]], "two"],
-    [rfc, "the one that is selected and has its tag", [{ etag: "\"b\"" }, two, [one, two]], "two"],
-    [rfc, "the one with its tag, though none is selected", [{ etag: "\"b\"" }, undefined, [one, two]], "two"],
-    [rfc, "none of several, if none has its strong tag", [{ etag: "\"x\"" }, one, [one, two]], undefined],
-    [rfc, "the one with its weak tag", [{ etag: "W/\"c\"" }, undefined, [one, weak]], "weak"],
-    [rfc, "the one with its time", [{ "last-modified": modified }, undefined, [one, old]], "old"],
-    [rfc, "none of several with another time", [{ "last-modified": imfDate(noon) }, undefined, [one, old]], undefined],
-    [rfc, "the only one, if neither has a validator", [{}, undefined, [bare]], "bare"],
-    [rfc, "the selected one, if neither has a validator", [{}, bare, [bare]], "bare"],
-    [rfc, "none of several, if it has no validator", [{}, undefined, [one, two]], undefined],
-    [rfc, "nothing, if nothing is stored", [{ etag: "\"a\"" }, undefined, []], undefined]
-  ], (_, __, args, expected) => assert.strictEqual(validated(...args)?.id, expected))
+    [rfc, "the one with its strong tag", [{}, { etag: "\"b\"" }, one, [one, two]], "two"],
+    [rfc, "the one that is selected and has its tag", [{}, { etag: "\"b\"" }, two, [one, two]], "two"],
+    [rfc, "the one with its tag, though none is selected", [{}, { etag: "\"b\"" }, undefined, [one, two]], "two"],
+    [rfc, "none of several, if none has its strong tag", [{}, { etag: "\"x\"" }, one, [one, two]], undefined],
+    [rfc, "the one with its weak tag", [{}, { etag: "W/\"c\"" }, undefined, [one, weak]], "weak"],
+    [rfc, "the one with its time", [{}, { "last-modified": modified }, undefined, [one, old]], "old"],
+    [
+      rfc,
+      "none of several with another time",
+      [{}, { "last-modified": imfDate(noon) }, undefined, [one, old]],
+      undefined
+    ],
+    [rfc, "the only one, if neither has a validator", [{}, {}, undefined, [bare]], "bare"],
+    [rfc, "the selected one, if neither has a validator", [{}, {}, bare, [bare]], "bare"],
+    [rfc, "none of several, if it has no validator", [{}, {}, undefined, [one, two]], undefined],
+    [rfc, "nothing, if nothing is stored", [{}, { etag: "\"a\"" }, undefined, []], undefined],
+    [rfc, "the only one that was asked about", [{}, { etag: "\"x\"" }, one, [one]], "one"],
+    [
+      rfc,
+      "what the client has, and is not stored",
+      [{ "if-none-match": "\"x\"" }, { etag: "\"x\"" }, one, [one]],
+      undefined
+    ]
+  ], (_, __, args, expected) => assert.strictEqual(validated({}, ...args)?.id, expected))
 })
 
 describe("fields", () => {
