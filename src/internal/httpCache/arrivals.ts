@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { parseList } from "structured-headers"
 import type { NewResponse, StoredResponse } from "../../HttpCacheStore.js"
+import { outsideTransactions } from "../storage/transactions.js"
 import type { makeAnswers } from "./answers.js"
 import type { Asked } from "./asked.js"
 import { download, whyBroken } from "./download.js"
@@ -55,6 +56,19 @@ export const groupTag = ({ origin }: URL, group: string): string => `cache-group
 const replaces = ({ headers }: Asked, { status }: Live): boolean =>
   headers["range"] === undefined &&
   ((status >= 200 && status < 400 && status !== 304) || status === 404 || status === 410)
+
+/**
+ * Does it behind the caller, who does not wait for the storage. Who asks for the same does.
+ *
+ * @internal
+ */
+export const behind = (fetch: Fetch, self: Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    fetch.isComplete = true
+    return Effect.asVoid(Effect.forkDaemon(
+      outsideTransactions(Effect.ensuring(self, Effect.sync(() => fetch.end("stored"))))
+    ))
+  })
 
 /** @internal */
 export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof makeAnswers>) => {
@@ -222,19 +236,17 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       const hasBody = asked.method !== "HEAD" && response.status !== 204 && response.status !== 304 &&
         response.headers["content-length"] !== "0"
       if (!hasBody) {
-        fetch.isComplete = true
-        const written = yield* Effect.ensuring(
-          tolerated(
-            store.write(key, stored, new Uint8Array(0), { isWanted: () => !fetch.isCancelled }),
-            Option.none()
-          ),
-          Effect.sync(() => fetch.end("stored"))
+        const written = store.write(key, stored, new Uint8Array(0), { isWanted: () => !fetch.isCancelled })
+        yield* behind(
+          fetch,
+          Effect.map(tolerated(written, Option.none()), (found) => {
+            if (Option.isSome(found)) storedNow(asked, key, 0)
+          })
         )
-        if (Option.isSome(written)) storedNow(asked, key, 0)
-        return yield* fromOrigin(asked, response, why, Option.isSome(written))
+        return yield* fromOrigin(asked, response, why, true)
       }
       const length = isDecoded(response) ? undefined : lengthOf(response.headers["content-length"])
-      const downloading = yield* download({
+      const downloading = download({
         fetch,
         key,
         length,
@@ -255,11 +267,20 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
         response: stored,
         store
       }, running)
-      const passed = new Response(asked.request, response.status, response.headers, response.cookies, {
-        stream: downloading.stream,
-        whole: undefined
-      }, response.remoteAddress)
-      downloading.abandonWith(passed)
+      // Nobody else knows of it yet: it must not be lost before somebody does.
+      const passed = yield* Effect.uninterruptible(Effect.map(downloading, ({ abandonWith, stream }) => {
+        const { headers, status } = response
+        const own = new Response(
+          asked.request,
+          status,
+          headers,
+          response.cookies,
+          { stream, whole: undefined },
+          response.remoteAddress
+        )
+        abandonWith(own)
+        return own
+      }))
       return yield* fromOrigin(asked, passed, why, true)
     })
 

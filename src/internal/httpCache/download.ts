@@ -92,7 +92,8 @@ export const download = (
       if (bytes <= chunkBytes) return Effect.void
       const before = first
       first = []
-      return Effect.forkDaemon(write(toStore.stream)).pipe(
+      // What has failed takes no more.
+      return Effect.forkDaemon(Effect.ensuring(write(toStore.stream), Effect.sync(() => toStore.abandon()))).pipe(
         Effect.flatMap((fiber) => {
           writing = fiber
           return Effect.forEach(before, (part) => toStore.put(part), { discard: true })

@@ -111,9 +111,10 @@ export class Fetches {
     return Effect.withFiberRuntime((fiber) => {
       if (this.all.size === 0 || inTransaction(fiber.currentContext)) return Effect.void
       const complete = [...this.all].filter((fetch) => fetch.isComplete && (key === undefined || fetch.key === key))
-      return complete.length === 0
-        ? Effect.void
-        : Effect.forEach(complete, (fetch) => fetch.outcome, { discard: true })
+      if (complete.length === 0) return Effect.void
+      const all = Effect.forEach(complete, (fetch) => fetch.outcome, { discard: true })
+      // A request does not wait for a storage that is stuck.
+      return key === undefined ? all : Effect.raceFirst(all, Effect.asVoid(waitFor(patience)))
     })
   }
 }

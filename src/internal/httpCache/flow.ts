@@ -18,7 +18,7 @@ import type { NewResponse, StoredResponse } from "../../HttpCacheStore.js"
 import { isTraced, waitFor, withNow } from "../storage/compat.js"
 import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 import { makeAnswers } from "./answers.js"
-import { makeArrivals } from "./arrivals.js"
+import { behind, makeArrivals } from "./arrivals.js"
 import { ask, type Asked, isKeyable } from "./asked.js"
 import { standsIn } from "./evaluate.js"
 import type { Fetch } from "./fetches.js"
@@ -28,7 +28,7 @@ import { makeLookup, nothingFound } from "./lookup.js"
 import type { Execute, Failure, Found, Live, Parts, Trouble, Why } from "./parts.js"
 import { bodyOf } from "./response.js"
 import { CurrentOptions } from "./settings.js"
-import { conditions, hasConditions, isForOrigin, strongEquals, validated } from "./validators.js"
+import { conditions, hasConditions, isForOrigin, namesTag, strongEquals, validated } from "./validators.js"
 import { selectingValues } from "./vary.js"
 
 /** A client that fails for what is not 2xx has received an answer all the same. */
@@ -74,14 +74,16 @@ export const makeFlow = (parts: Parts) => {
   const { arrived, isStorable, placeOf, received, refusalOf, renewed } = makeArrivals(parts, answers)
   const { deleteTag, invalidate, invalidatedBy } = makeInvalidation(parts)
 
-  /** The origin says that what is stored is current. Undefined if it is not about what is stored. */
+  /** The origin says that what is stored is current. Undefined if it is not about what is stored, or that is gone. */
   const revalidated = (
     asked: Asked,
     found: Found,
     response: Live,
     requestTime: number,
     responseTime: number,
-    collapsed: boolean
+    fetch: Fetch,
+    { collapsed }: Why,
+    canStore: boolean
   ): Effect.Effect<Live | undefined> => {
     const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
     const target = validated(asked.headers, response.headers, found.selected, own.length > 0 ? own : found.all)
@@ -89,32 +91,29 @@ export const makeFlow = (parts: Parts) => {
     const update = received(asked, response, requestTime, responseTime)
     const current = renewed(asked, target, update)
     const { etag } = response.headers
-    const isMeant = (stored: StoredResponse): boolean =>
-      stored.id === target.id ||
-      (etag !== undefined && stored.headers["etag"] !== undefined && strongEquals(stored.headers["etag"], etag))
-    return (isStorable(asked, current) ?
-      tolerated(
-        store.update(
+    const renew = (stored: StoredResponse): StoredResponse =>
+      stored.id === target.id
+        ? renewed(asked, stored, update)
+        : etag !== undefined && stored.headers["etag"] !== undefined && strongEquals(stored.headers["etag"], etag)
+        ? { ...renewed(asked, stored, update), vary: stored.vary }
+        : stored
+    const stored = isStorable(asked, current)
+      ? tolerated(store.update(found.key, (all) => all.map(renew)), undefined)
+      : Effect.void
+    return Effect.zipRight(
+      // In a transaction it is a part of that.
+      canStore ? behind(fetch, stored) : stored,
+      withNow((now) =>
+        serve(
+          asked,
           found.key,
-          (all) => all.map((stored) => isMeant(stored) ? renewed(asked, stored, update) : stored)
-        ),
-        undefined
-      ) :
-      Effect.void).pipe(
-        Effect.zipRight(withNow((now) =>
-          serve(
-            asked,
-            found.key,
-            current,
-            {
-              age: ageOf(current, now),
-              lifetime: lifetimeOf(current, asked.applied.policy)
-            },
-            "revalidated",
-            { collapsed, detail: undefined }
-          )
-        ))
+          current,
+          { age: ageOf(current, now), lifetime: lifetimeOf(current, asked.applied.policy) },
+          "revalidated",
+          { collapsed, detail: undefined }
+        )
       )
+    )
   }
 
   /** Asks the origin; with conditions, if something is stored. */
@@ -161,13 +160,24 @@ export const makeFlow = (parts: Parts) => {
       }
       const response = exit.value
       if (response.status === 304 && asking !== undefined) {
-        const current = yield* revalidated(asked, found, response, requestTime, responseTime, why.collapsed)
+        const current = yield* revalidated(
+          asked,
+          found,
+          response,
+          requestTime,
+          responseTime,
+          fetch,
+          why,
+          canStore
+        )
         if (current !== undefined) {
-          fetch.end("stored")
+          if (!canStore) fetch.end("stored")
           return current
         }
-        if (!hasConditions(asked.headers)) {
-          // What it is about is gone meanwhile: ask for all of it.
+        const { etag } = response.headers
+        const isForClient = etag !== undefined && namesTag(asked.headers["if-none-match"], etag)
+        // Not about what the client has, as far as it is known: ask as the client does.
+        if (!isForClient) {
           return yield* forward(asked, { ...found, all: [], selected: undefined }, execute, why, fetch, canStore)
         }
       }

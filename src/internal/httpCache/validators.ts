@@ -21,6 +21,14 @@ export const strongEquals = (a: string, b: string): boolean => !isWeak(a) && !is
 const tagsOf = (list: string): ReadonlyArray<string> => list.match(/(?:W\/)?"[^"]*"|[^\s,"]+/g) ?? []
 
 /**
+ * Whether an If-None-Match names a tag, by weak comparison.
+ *
+ * @internal
+ */
+export const namesTag = (field: string | undefined, etag: string): boolean =>
+  field !== undefined && tagsOf(field).some((tag) => weakEquals(tag, etag))
+
+/**
  * Whether the client has the stored response already, by its own conditions: 13.2.2. Undefined if it has none.
  *
  * @internal
@@ -29,7 +37,7 @@ export const isKnownToClient = (request: Fields, stored: StoredResponse, now: nu
   const tags = request["if-none-match"]
   if (tags !== undefined) {
     const { etag } = stored.headers
-    return tags.trim() === "*" || (etag !== undefined && tagsOf(tags).some((tag) => weakEquals(tag, etag)))
+    return tags.trim() === "*" || (etag !== undefined && namesTag(tags, etag))
   }
   const since = parseDate(request["if-modified-since"], now)
   if (since === undefined) return undefined
