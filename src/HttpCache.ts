@@ -56,6 +56,8 @@ export interface Caching {
   /**
    * How long a response is fresh that does not tell, or until when. What the response says (`max-age`, `Expires`) comes
    * before it, unless `cacheControl` is `"ignore"`; heuristics come after it. Zero: what does not tell is not stored.
+   * It is for the statuses of RFC 9110 section 15.1 (200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501), or those of
+   * `statuses`.
    */
   readonly timeToLive?: Duration.DurationInput | Date | undefined
   /** `"ignore"`: what responses say in `Cache-Control` and `Expires` counts for nothing, `no-store` included. */
@@ -132,7 +134,7 @@ export interface Options extends
   readonly statuses?: ReadonlyArray<number> | ((status: number) => boolean) | undefined
   /**
    * Those that are cached: GET and HEAD. With another one, POST or QUERY, the body is a part of the key; it has to be
-   * text, JSON or bytes.
+   * text, JSON or bytes. A method that is named is taken for safe: it makes nothing invalid.
    */
   readonly methods?: ReadonlyArray<string> | undefined
   /** Parameters of the query that make no difference; `utm_*` is all that begin so. */
@@ -155,7 +157,7 @@ export interface Options extends
   readonly tagHeaders?: ReadonlyArray<string> | undefined
   /** Response headers that are not stored; with `set-cookie` no cookies are. */
   readonly droppedHeaders?: ReadonlyArray<string> | undefined
-  /** Asked before a response is stored that may be. */
+  /** Asked before a response is stored that may be. Its body is not there yet. */
   readonly shouldStore?:
     | ((
       request: HttpClientRequest.HttpClientRequest,
@@ -351,8 +353,15 @@ export class HttpCache extends Context.Tag("effect-kv/HttpCache")<HttpCache, {
   readonly events: Stream.Stream<CacheEvent>
 }>() {}
 
+const joined = (outer: RequestOptions, inner: RequestOptions): RequestOptions => ({
+  ...outer,
+  ...Object.fromEntries(Object.entries(inner).filter(([, value]) => value !== undefined)),
+  tags: [...(outer.tags ?? []), ...(inner.tags ?? [])]
+})
+
 /**
- * What is said of the requests that an effect makes. What was said round it holds as well.
+ * What is said of the requests that an effect makes. What was said round it holds as well, where this says nothing; tags
+ * are all that were said.
  *
  * @example
  * ```ts
@@ -373,7 +382,7 @@ export const withOptions: {
 } = dual(
   2,
   <A, E, R>(self: Effect.Effect<A, E, R>, options: RequestOptions): Effect.Effect<A, E, R> =>
-    Effect.flatMap(CurrentOptions, (outer) => Effect.provideService(self, CurrentOptions, { ...outer, ...options }))
+    Effect.flatMap(CurrentOptions, (outer) => Effect.provideService(self, CurrentOptions, joined(outer, options)))
 )
 
 /**

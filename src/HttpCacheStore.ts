@@ -199,7 +199,7 @@ export class HttpCacheStore extends Context.Tag("effect-kv/HttpCacheStore")<Http
 export interface Options {
   /** Two stores with one name are the same, and with two names have nothing in common; `"default"`. */
   readonly name?: string | undefined
-  /** A body that is longer is not stored. */
+  /** A body that is longer is not stored; 4 GiB. */
   readonly maxEntryBytes?: number | undefined
   /** More is not kept: what was not used for the longest time goes. */
   readonly maxBytes?: number | undefined

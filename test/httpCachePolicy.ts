@@ -5,6 +5,7 @@
 import { it } from "@effect/vitest"
 import type { HttpCacheStore } from "effect-kv"
 import { parseRequestDirectives } from "../src/internal/httpCache/directives.js"
+import { isHeuristic } from "../src/internal/httpCache/freshness.js"
 import type { Policy } from "../src/internal/httpCache/policy.js"
 
 export const second = 1000
@@ -22,6 +23,7 @@ export const plain: Policy = {
   heuristics: { atMost: 7 * day, fraction: 0.1 },
   ignores: false,
   isShared: false,
+  isForTimeToLive: isHeuristic,
   isStatus: () => true,
   staleIfDisconnected: day,
   staleIfError: undefined,

@@ -51,17 +51,14 @@ export const makeAnswers = ({ count, miss, options, store, tell, tolerated }: Pa
     if (info.outcome === "hit") count.hits(1)
     else if (info.outcome === "stale") count.staleHits(1)
     else if (info.outcome === "revalidated") count.revalidations(1)
-    else if (info.outcome === "miss") count.misses(1)
-    else count.bypasses(1)
+    else if (info.outcome === "bypass") count.bypasses(1)
+    else if (info.forwarded !== undefined) count.misses(1)
   }
 
   /** A response as the client gets it, with all that tells how it came about. */
   const answered = <A extends Live>(asked: Asked, response: A, info: HttpCache.CacheInfo): Effect.Effect<Live> =>
     Effect.withFiberRuntime((fiber) => {
-      if (asked.isBackground) {
-        if (info.outcome === "revalidated") count.revalidations(1)
-        return Effect.succeed(response)
-      }
+      if (asked.isBackground) return Effect.succeed(response)
       counted(info)
       const { cacheStatus: name } = options
       const shown = name === undefined
@@ -97,14 +94,14 @@ export const makeAnswers = ({ count, miss, options, store, tell, tolerated }: Pa
     stored: StoredResponse,
     decision: Pick<Decision, "age" | "lifetime">,
     outcome: "hit" | "stale" | "revalidated",
-    why: { readonly collapsed: boolean; readonly detail: string | undefined }
+    why: Omit<Why, "forwarded"> & { readonly forwarded: Why["forwarded"] | undefined }
   ): Effect.Effect<Live | undefined> =>
     withNow((now) => {
       const info: HttpCache.CacheInfo = {
         age: decision.age,
         collapsed: why.collapsed,
         detail: why.detail,
-        forwarded: outcome === "revalidated" ? "stale" : undefined,
+        forwarded: why.forwarded,
         key,
         outcome,
         stored: true,

@@ -13,14 +13,17 @@ import type { NewResponse, StoredResponse } from "../../HttpCacheStore.js"
 import { outsideTransactions } from "../storage/transactions.js"
 import type { makeAnswers } from "./answers.js"
 import type { Asked } from "./asked.js"
+import { formatDate } from "./date.js"
+import { noRequestDirectives } from "./directives.js"
 import { download, whyBroken } from "./download.js"
+import { evaluate } from "./evaluate.js"
 import type { Fetch } from "./fetches.js"
 import { decodedFields, storedFields, updatedFields } from "./fields.js"
 import { ageOf, directivesOf, lifetimeOf } from "./freshness.js"
 import { noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
 import type { Found, Live, Parts, Trouble, Why } from "./parts.js"
 import { contentRangeOf } from "./ranges.js"
-import { isDecoded, Response } from "./response.js"
+import { emptyBody, isDecoded, isRedirected, Response } from "./response.js"
 import { storable } from "./storable.js"
 import { matches, selectingValues } from "./vary.js"
 
@@ -51,6 +54,10 @@ export const groupsOf = (field: string | undefined): ReadonlyArray<string> => {
  * @internal
  */
 export const groupTag = ({ origin }: URL, group: string): string => `cache-group ${origin} ${group}`
+
+/** What is asked about is not read by that. */
+const withoutBody = ({ request }: Asked, { cookies, headers, remoteAddress, status }: Live): Live =>
+  new Response(request, status, headers, cookies, emptyBody, remoteAddress)
 
 /** Whether what was stored before is not what the URL stands for any more, though this is not stored. */
 const replaces = ({ headers }: Asked, { status }: Live): boolean =>
@@ -83,6 +90,7 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       (directives.staleWhileRevalidate ?? 0) * 1000,
       (directives.staleIfError ?? 0) * 1000,
       policy.staleIfError ?? 0,
+      policy.staleIfDisconnected,
       policy.staleWhileRevalidate ?? 0
     )
     const at = response.responseTime + Math.max(0, life - ageOf(response, response.responseTime)) + after
@@ -105,7 +113,9 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
     const plain = { ...response.headers }
     const fields = isReadable ? plain : decodedFields(plain)
     const directives = directivesOf({ headers: response.headers }, applied.policy)
-    const headers = storedFields(fields, directives, settings.isShared, settings.dropped)
+    const kept = storedFields(fields, directives, settings.isShared, settings.dropped)
+    // RFC 9110 section 6.6.1
+    const headers = kept["date"] === undefined ? { ...kept, date: formatDate(responseTime) } : kept
     const part = response.status === 206 ? contentRangeOf(headers["content-range"]) : undefined
     const vary = selectingValues(asked.headers, headers["vary"], applied.policy)
     const before: NewResponse = {
@@ -130,15 +140,15 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
 
   /** Under which key a response is stored: without the parameters on which it does not depend. */
   const placeOf = (asked: Asked, response: NewResponse): Effect.Effect<string, Trouble> => {
-    const rule = parseNoVarySearch(response.headers["no-vary-search"])
-    if (rule === undefined) return Effect.succeed(asked.key)
-    return Effect.as(
-      store.write(
-        noVaryKey(asked.url),
-        { ...response, method: "HEAD", range: undefined, tags: [], vary: {} },
-        new Uint8Array()
-      ),
-      asked.keyFor(noVarySettings(rule, settings.query))
+    const field = response.headers["no-vary-search"]
+    const rule = parseNoVarySearch(field)
+    if (rule === undefined || field === undefined) return Effect.succeed(asked.key)
+    const key = asked.keyFor(noVarySettings(rule, settings.query))
+    const marker = { ...response, cookies: [], headers: { "no-vary-search": field }, method: "HEAD", range: undefined }
+    return store.write(noVaryKey(asked.url), { ...marker, tags: [], vary: {} }, new Uint8Array()).pipe(
+      // What is found first by the whole query would stand in its way.
+      Effect.zipRight(key === asked.key ? Effect.void : store.delete(asked.key)),
+      Effect.as(key)
     )
   }
 
@@ -155,9 +165,16 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       )
       if (decision._tag === "Refuse") return Effect.succeed(decision.reason)
       if (Number(response.headers["content-length"]) > maxEntryBytes) return Effect.succeed("too-large")
+      // It is of another URL, whose own redirect nobody has seen.
+      if (isRedirected(response)) return Effect.succeed("redirected")
+      // It has no end.
+      if (/^\s*text\/event-stream/i.test(response.headers["content-type"] ?? "")) return Effect.succeed("event-stream")
       return options.shouldStore === undefined
         ? Effect.succeed(undefined)
-        : Effect.map(options.shouldStore(asked.request, response), (should) => should ? undefined : "filter")
+        : Effect.map(
+          options.shouldStore(asked.request, withoutBody(asked, response)),
+          (should) => should ? undefined : "filter"
+        )
     })
 
   /** Whether what is known of a response may be kept, when another one has changed it. */
@@ -193,6 +210,7 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       headers: updatedFields(stored.headers, by.headers),
       requestTime: by.requestTime,
       responseTime: by.responseTime,
+      tags: [...new Set([...stored.tags, ...by.tags])],
       timeToLive: by.timeToLive,
       vary: by.headers["vary"] === undefined || by.headers["vary"] === stored.headers["vary"] ? stored.vary : by.vary
     }
@@ -212,6 +230,7 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
     canStore: boolean
   ): Effect.Effect<Live> =>
     Effect.gen(function*() {
+      fetch.progress++
       const stored = received(asked, response, requestTime, responseTime)
       if (asked.method === "HEAD" && found.all.some(({ method }) => method !== "HEAD")) {
         yield* refreshedByHead(asked, found, stored)
@@ -233,6 +252,13 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       const key = yield* tolerated(placeOf(asked, stored), asked.key)
       fetch.key = key
       fetch.tags = stored.tags
+      // What has to be validated each time is of no use to others.
+      if (
+        evaluate(noRequestDirectives, { ...stored, bytes: 0, id: "" }, responseTime, asked.applied.policy, "default")
+          ._tag !== "Fresh"
+      ) {
+        fetch.release("unshared")
+      }
       const hasBody = asked.method !== "HEAD" && response.status !== 204 && response.status !== 304 &&
         response.headers["content-length"] !== "0"
       if (!hasBody) {
@@ -245,7 +271,10 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
         )
         return yield* fromOrigin(asked, response, why, true)
       }
-      const length = isDecoded(response) ? undefined : lengthOf(response.headers["content-length"])
+      const part = stored.range
+      const length = isDecoded(response)
+        ? undefined
+        : lengthOf(response.headers["content-length"]) ?? (part && part.last - part.first + 1)
       const downloading = download({
         fetch,
         key,
@@ -268,14 +297,14 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
         store
       }, running)
       // Nobody else knows of it yet: it must not be lost before somebody does.
-      const passed = yield* Effect.uninterruptible(Effect.map(downloading, ({ abandonWith, stream }) => {
+      const passed = yield* Effect.uninterruptible(Effect.map(downloading, ({ abandonWith, source }) => {
         const { headers, status } = response
         const own = new Response(
           asked.request,
           status,
           headers,
           response.cookies,
-          { stream, whole: undefined },
+          source,
           response.remoteAddress
         )
         abandonWith(own)

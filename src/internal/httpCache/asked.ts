@@ -6,6 +6,7 @@
 import type * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as UrlParams from "@effect/platform/UrlParams"
 import * as Either from "effect/Either"
+import { createHash } from "node:crypto"
 import type { Mode, RequestOptions } from "../../HttpCache.js"
 import { sha256 } from "../sha256.js"
 import { parseRequestDirectives, type RequestDirectives } from "./directives.js"
@@ -30,17 +31,20 @@ export interface Asked {
   readonly normal: string
 }
 
-/** The body as text; undefined if it cannot be a part of a key. */
-const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest): string | undefined =>
-  body._tag === "Empty" ? "" : body._tag === "Uint8Array" ? Buffer.from(body.body).toString("base64") : undefined
+/** The hash of a body and its type; undefined if it cannot be a part of a key. */
+const bodyOf = ({ body, headers }: HttpClientRequest.HttpClientRequest): string | undefined => {
+  if (body._tag !== "Empty" && body._tag !== "Uint8Array") return undefined
+  const hash = createHash("sha256").update(JSON.stringify(headers["content-type"] ?? null))
+  return (body._tag === "Empty" ? hash : hash.update(body.body)).digest("hex")
+}
 
 /**
  * Whether it can be cached at all.
  *
  * @internal
  */
-export const isKeyable = (request: HttpClientRequest.HttpClientRequest): boolean =>
-  request.method === "GET" || request.method === "HEAD" || bodyOf(request) !== undefined
+export const isKeyable = ({ body, method }: HttpClientRequest.HttpClientRequest): boolean =>
+  method === "GET" || method === "HEAD" || body._tag === "Empty" || body._tag === "Uint8Array"
 
 /**
  * Undefined if its URL is none; or what is wrong with its options.
@@ -66,7 +70,8 @@ export const ask = (
       : { ...request.headers, authorization: `Basic ${Buffer.from(named).toString("base64")}` }
     const { authorization } = headers
     const distinction = {
-      body: isRead ? undefined : sha256(JSON.stringify([headers["content-type"] ?? null, bodyOf(request) ?? null])),
+      // Only of those that are cached: others may be of any length.
+      body: isRead || !settings.methods.has(method) ? undefined : bodyOf(request),
       // What is one user's is not another one's. A shared cache has rules for it.
       credentials: settings.isShared || authorization === undefined ? undefined : sha256(authorization),
       headers: settings.keyHeaders.map((name) => [name, headers[name]] as const),

@@ -40,6 +40,13 @@ const makeId = withNow((now) =>
 )
 
 /**
+ * How long a body may be, unless that is said: there are some without end.
+ *
+ * @internal
+ */
+export const mostEntryBytes = 2 ** 32
+
+/**
  * A body is longer than it may be.
  *
  * @internal
@@ -88,11 +95,29 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
       else readers.delete(id)
       return left === 0 && doomed.delete(id) ? Effect.ignore(clear(key, id)) : Effect.void
     })
-  const reading = <A, E>(key: string, id: string, self: Stream.Stream<A, E>): Stream.Stream<A, E> =>
-    Stream.suspend(() => {
-      readers.set(id, (readers.get(id) ?? 0) + 1)
-      return Stream.ensuring(self, leave(key, id))
-    })
+  const enter = (id: string): void => void readers.set(id, (readers.get(id) ?? 0) + 1)
+  /** Those that were given to somebody, who has not begun to read them. */
+  const unread = new FinalizationRegistry<readonly [key: string, id: string]>(([key, id]) => {
+    Effect.runFork(leave(key, id))
+  })
+  /** A body that is there from now on until it was read, or is forgotten. */
+  const held = (key: string, id: string, bytes: number, stream: Stream.Stream<Uint8Array, StorageError>): Body => {
+    enter(id)
+    const token = {}
+    let isHeld = true
+    const body: Body = {
+      bytes,
+      stream: Stream.suspend(() => {
+        if (isHeld) unread.unregister(token)
+        else enter(id)
+        isHeld = false
+        return Stream.ensuring(stream, leave(key, id))
+      }),
+      whole: undefined
+    }
+    unread.register(body, [key, id], token)
+    return body
+  }
 
   /**
    * Stores a body, of which nothing is left if it does not come to its end or `use` does not want it; `use` is given what
@@ -189,11 +214,7 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
       (stat) =>
         stat.entries === Math.ceil(bytes / chunkBytes) &&
           stat.bytes === rowBytes(bytes, Buffer.byteLength(chunkKey(key, id, 0)))
-          ? Option.some({
-            bytes: length,
-            stream: reading(key, id, pieces(key, id, bytes, part, onDamaged)),
-            whole: undefined
-          })
+          ? Option.some(held(key, id, length, pieces(key, id, bytes, part, onDamaged)))
           : Option.none()
     )
   }
@@ -222,7 +243,8 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
     clearAll: Effect.asVoid(keyspace.clear()),
     dueAt,
     forget: ({ row }: Due) => Effect.asVoid(keyspace.remove(row)),
-    isUnfinished: (id: string): boolean => unfinished.has(id),
+    /** Whether it is being written or read here. */
+    isBusy: (id: string): boolean => unfinished.has(id) || readers.has(id),
     looked,
     read,
     write

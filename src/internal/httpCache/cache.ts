@@ -8,6 +8,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as HttpCache from "../../HttpCache.js"
@@ -16,7 +17,7 @@ import type { StorageError } from "../../StorageError.js"
 import { failing, Fault } from "../storage/fault.js"
 import { makeFlow } from "./flow.js"
 import { ageOf, lifetimeOf } from "./freshness.js"
-import { prefixOf } from "./key.js"
+import { isNoVaryKey, prefixOf } from "./key.js"
 import { type Failure, makeParts, type OnStore, type Parts } from "./parts.js"
 import { parseSettings } from "./settings.js"
 
@@ -43,10 +44,11 @@ export const make = <R>(
     // What is all there is stored; of what is not, nothing.
     yield* Effect.addFinalizer(() =>
       Effect.zipRight(
-        fetches.settled(),
+        fetches.settled,
         Effect.suspend(() => Effect.all([...running], { discard: true }))
       )
     )
+    yield* Effect.addFinalizer(() => PubSub.shutdown(events))
 
     const invalid = (detail: string) => failing("HttpCache")(new Fault("InvalidValue", detail))
     const asked = (input: HttpCache.RequestInput, own: HttpCache.RequestOptions = {}) =>
@@ -101,7 +103,7 @@ export const make = <R>(
     }
 
     const settled = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-      Effect.zipRight(fetches.settled(), self)
+      Effect.zipRight(fetches.settled, self)
 
     return {
       bytes: settled(store.bytes),
@@ -122,7 +124,10 @@ export const make = <R>(
       deletePrefix: (prefix) => settled(deletePrefix(prefix)),
       deleteTag: (tag) => settled(Effect.suspend(() => flow.deleteTag(tag))),
       entries: Stream.unwrap(settled(Effect.succeed(
-        Stream.map(store.values(), ({ key, response }) => infoOf(key, response))
+        store.values().pipe(
+          Stream.filter(({ key }) => !isNoVaryKey(key)),
+          Stream.map(({ key, response }) => infoOf(key, response))
+        )
       ))),
       events: Stream.fromPubSub(events),
       get: (input) =>
@@ -132,7 +137,8 @@ export const make = <R>(
             : Effect.map(
               flow.serve(request, key, selected, decision, decision._tag === "Fresh" ? "hit" : "stale", {
                 collapsed: false,
-                detail: undefined
+                detail: undefined,
+                forwarded: undefined
               }),
               Option.fromNullable
             )),

@@ -192,7 +192,12 @@ const anyStaleness = (directives: Directives): Directives =>
       : directive
   )
 
-const noRequestDirectives: RequestDirectives = {
+/**
+ * For a request without any.
+ *
+ * @internal
+ */
+export const noRequestDirectives: RequestDirectives = {
   maxAge: undefined,
   maxStale: undefined,
   minFresh: undefined,

@@ -36,6 +36,9 @@ export type Decision =
     | { readonly _tag: "Revalidate"; readonly reason: RevalidationReason }
   )
 
+/** How far the clocks of processes on one store may be apart, in milliseconds. */
+const clockSkew = 60_000
+
 /**
  * `mode` is `"any"` if whatever is stored will do.
  *
@@ -51,7 +54,8 @@ export const evaluate = (
   const age = ageOf(stored, now)
   const lifetime = lifetimeOf(stored, policy)
   const directives = directivesOf(stored, policy)
-  const isFresh = lifetime.millis > age
+  // What comes from the future was stored by a clock that has gone back since: nobody knows how old it is.
+  const isFresh = lifetime.millis > age && stored.responseTime <= now + clockSkew
   if (mode === "any") {
     return isFresh ? { _tag: "Fresh", age, lifetime } : { _tag: "Stale", age, lifetime, reason: "asked" }
   }

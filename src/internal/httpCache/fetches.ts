@@ -18,8 +18,10 @@ import { inTransaction } from "../storage/transactions.js"
  */
 export type Outcome = "stored" | "unshared" | "abandoned"
 
-/** How long who asks for the same waits for somebody who does not read. */
-const patience = 1000
+/** How long others wait for a response to begin, in milliseconds, and for more of a body that does not come. */
+const patience = { beginning: 10_000, body: 2000 }
+/** How long a request waits for what is all there to be stored. */
+const longestStoring = 1000
 
 /** @internal */
 export class Fetch {
@@ -28,9 +30,10 @@ export class Fetch {
   private readonly deletedTags = new Set<string>()
   /** All is there, and is being stored. */
   isComplete = false
-  /** Whether the one who reads it is behind. */
-  isStalled: () => boolean = () => false
+  /** Rises when the response comes, and with each piece of its body. */
+  progress = 0
   private readonly done = Deferred.unsafeMake<Outcome>(FiberId.none)
+  private readonly doneForOthers = Deferred.unsafeMake<Outcome>(FiberId.none)
 
   constructor(
     /** Where it is stored. */
@@ -38,7 +41,7 @@ export class Fetch {
     readonly url: string,
     /** Those of the request, and when it has come those of the response. */
     public tags: ReadonlyArray<string>,
-    private readonly onDone: (fetch: Fetch) => void
+    private readonly onDone: (fetch: Fetch, isOver: boolean) => void
   ) {}
 
   /** What was asked for before does not count any more. */
@@ -55,21 +58,29 @@ export class Fetch {
   }
 
   end(outcome: Outcome): void {
-    this.onDone(this)
+    this.release(outcome)
+    this.onDone(this, true)
     Deferred.unsafeDone(this.done, Exit.succeed(outcome))
+  }
+
+  /** Others wait no more, though it goes on. */
+  release(outcome: Outcome): void {
+    this.onDone(this, false)
+    Deferred.unsafeDone(this.doneForOthers, Exit.succeed(outcome))
   }
 
   get outcome(): Effect.Effect<Outcome> {
     return Deferred.await(this.done)
   }
 
-  /** The outcome, unless whoever reads the response keeps others waiting. */
+  /** The outcome, unless nothing moves: who hangs must not keep others from trying. */
   get outcomeForOthers(): Effect.Effect<Outcome> {
-    const stalled: Effect.Effect<Outcome> = Effect.flatMap(
-      waitFor(patience),
-      () => this.isStalled() ? Effect.succeed("unshared") : stalled
-    )
-    return Effect.raceFirst(this.outcome, stalled)
+    const stalled = (progress: number): Effect.Effect<Outcome> =>
+      Effect.flatMap(
+        waitFor(progress === 0 ? patience.beginning : patience.body),
+        () => this.progress === progress && !this.isComplete ? Effect.succeed("unshared") : stalled(this.progress)
+      )
+    return Effect.raceFirst(Deferred.await(this.doneForOthers), Effect.suspend(() => stalled(this.progress)))
   }
 }
 
@@ -81,8 +92,8 @@ export class Fetches {
 
   /** `sharedAs` names what is asked for, if others may wait for it. */
   begin(key: string, url: string, tags: ReadonlyArray<string>, sharedAs: string | undefined): Fetch {
-    const fetch = new Fetch(key, url, tags, (ended) => {
-      this.all.delete(ended)
+    const fetch = new Fetch(key, url, tags, (ended, isOver) => {
+      if (isOver) this.all.delete(ended)
       if (sharedAs !== undefined && this.shared.get(sharedAs) === ended) this.shared.delete(sharedAs)
     })
     this.all.add(fetch)
@@ -104,17 +115,29 @@ export class Fetches {
   }
 
   /**
-   * Waits until all is stored that is there, of a key or of all. In a transaction it does not: what is being stored may
-   * wait for that.
+   * Waits until what is all there is stored. In a transaction it does not: what is being stored may wait for that.
    */
-  settled(key?: string): Effect.Effect<void> {
+  get settled(): Effect.Effect<void> {
+    return this.stored(() => true)
+  }
+
+  /** The same for what is stored under a key, and not for longer than a request can wait for a storage that is stuck. */
+  settledFor(key: string): Effect.Effect<void> {
+    return this.all.size === 0
+      ? Effect.void
+      : Effect.raceFirst(this.stored((fetch) => fetch.key === key), Effect.asVoid(waitFor(longestStoring)))
+  }
+
+  /** The same for a URL. */
+  settledAt(url: string): Effect.Effect<void> {
+    return this.stored((fetch) => fetch.url === url)
+  }
+
+  private stored(isMeant: (fetch: Fetch) => boolean): Effect.Effect<void> {
     return Effect.withFiberRuntime((fiber) => {
       if (this.all.size === 0 || inTransaction(fiber.currentContext)) return Effect.void
-      const complete = [...this.all].filter((fetch) => fetch.isComplete && (key === undefined || fetch.key === key))
-      if (complete.length === 0) return Effect.void
-      const all = Effect.forEach(complete, (fetch) => fetch.outcome, { discard: true })
-      // A request does not wait for a storage that is stuck.
-      return key === undefined ? all : Effect.raceFirst(all, Effect.asVoid(waitFor(patience)))
+      const complete = [...this.all].filter((fetch) => fetch.isComplete && isMeant(fetch))
+      return Effect.forEach(complete, (fetch) => fetch.outcome, { discard: true })
     })
   }
 }

@@ -44,9 +44,10 @@ const mostLooks = 3
 
 /** How the origin has failed, if it is a way in which something stale may stand in. */
 const failureOf = (error: unknown): "error" | "disconnected" | undefined => {
-  if (!HttpClientError.isHttpClientError(error)) return "disconnected"
+  if (Cause.isTimeoutException(error)) return "disconnected"
+  if (!HttpClientError.isHttpClientError(error)) return undefined
   if (error._tag === "RequestError") return error.reason === "Transport" ? "disconnected" : undefined
-  return error.reason !== "StatusCode" ? "disconnected" : error.response.status >= 500 ? "error" : undefined
+  return error.reason === "StatusCode" && error.response.status >= 500 ? "error" : undefined
 }
 
 /** What is not read is not received any further. That takes a reader, who leaves at once. */
@@ -67,7 +68,7 @@ const endToEnd = ({ headers, mode }: Asked): Readonly<Record<string, string>> =>
 
 /** @internal */
 export const makeFlow = (parts: Parts) => {
-  const { fetches, options, scope, settings, store, tell, tolerate, tolerated } = parts
+  const { count, fetches, options, scope, settings, store, tell, tolerate, tolerated } = parts
   const answers = makeAnswers(parts)
   const { fromOrigin, missed, serve } = answers
   const { look } = makeLookup(parts)
@@ -82,7 +83,7 @@ export const makeFlow = (parts: Parts) => {
     requestTime: number,
     responseTime: number,
     fetch: Fetch,
-    { collapsed }: Why,
+    why: Why,
     canStore: boolean
   ): Effect.Effect<Live | undefined> => {
     const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
@@ -100,17 +101,18 @@ export const makeFlow = (parts: Parts) => {
     const stored = isStorable(asked, current)
       ? tolerated(store.update(found.key, (all) => all.map(renew)), undefined)
       : Effect.void
+    if (asked.isBackground) count.revalidations(1)
     return Effect.zipRight(
       // In a transaction it is a part of that.
       canStore ? behind(fetch, stored) : stored,
-      withNow((now) =>
+      asked.isBackground ? Effect.succeed(response) : withNow((now) =>
         serve(
           asked,
           found.key,
           current,
           { age: ageOf(current, now), lifetime: lifetimeOf(current, asked.applied.policy) },
           "revalidated",
-          { collapsed, detail: undefined }
+          why
         )
       )
     )
@@ -148,7 +150,7 @@ export const makeFlow = (parts: Parts) => {
               lifetime: lifetimeOf(selected, asked.applied.policy)
             },
             "stale",
-            { collapsed: why.collapsed, detail: `origin-${failure}` }
+            { ...why, detail: `origin-${failure}` }
           )
       if (Exit.isFailure(exit)) {
         const error = Cause.failureOption(exit.cause)
@@ -247,7 +249,7 @@ export const makeFlow = (parts: Parts) => {
           if (response.status >= 500) {
             failed(new HttpClientError.ResponseError({ reason: "StatusCode", request, response }))
           }
-          return Stream.runDrain(bodyOf(response))
+          return response.status === 304 ? Effect.void : Stream.runDrain(bodyOf(response))
         }),
         Effect.catchAllCause((cause) =>
           Effect.sync(() => {
@@ -293,19 +295,25 @@ export const makeFlow = (parts: Parts) => {
         const { decision, key, selected } = found
         if (decision !== undefined && selected !== undefined && decision._tag !== "Revalidate") {
           const isStale = decision._tag === "Stale"
-          const meanwhile = isStale && decision.reason === "stale-while-revalidate" && !isAlone
+          const meanwhile = isStale && decision.reason === "stale-while-revalidate" && !isAlone && !onlyCached(asked)
             ? validating(asked, found, execute)
             : Effect.void
           const detail = isStale ? decision.reason : decision.lifetime.source
           return Effect.zipRight(
             meanwhile,
             Effect.flatMap(
-              serve(asked, key, selected, decision, isStale ? "stale" : "hit", { collapsed, detail }),
+              serve(asked, key, selected, decision, isStale ? "stale" : "hit", {
+                collapsed,
+                detail,
+                forwarded: undefined
+              }),
               (served) => {
                 if (served !== undefined) return Effect.succeed(served)
                 const others = new Set([...without, selected.id])
                 return others.size < mostLooks
                   ? answer(asked, execute, isAlone, waited, others)
+                  : onlyCached(asked)
+                  ? missed(asked, nothingFound(asked))
                   : execute(asked.request)
               }
             )
@@ -427,21 +435,20 @@ export const makeFlow = (parts: Parts) => {
       }
       const asked = made.right
       const isAlone = inTransaction(context)
-      if (asked.mode === "no-store" || asked.directives.noStore || !asked.applied.isCached) {
-        return around(asked, execute, "bypass", false)
-      }
-      if (!settings.methods.has(asked.method) || !isKeyable(request)) {
-        return around(asked, execute, "method", !isAlone)
-      }
-      if (isForOrigin(asked.headers)) {
-        return around(asked, execute, "bypass", false)
-      }
+      const isKept = asked.mode !== "no-store" && !asked.directives.noStore && asked.applied.isCached &&
+        !isForOrigin(asked.headers)
+      const isCached = settings.methods.has(asked.method) && isKeyable(request)
+      const online: Effect.Effect<Live, E | Failure, R> = !isKept
+        ? around(asked, execute, "bypass", false)
+        : !isCached
+        ? around(asked, execute, "method", !isAlone)
+        : answer(asked, execute, isAlone)
       const { offline } = options
-      if (offline === undefined || offline === false) return answer(asked, execute, isAlone)
-      const cachedOnly = answer({ ...asked, mode: "only-if-cached" as const }, execute, isAlone)
-      return offline === true
-        ? cachedOnly
-        : Effect.flatMap(offline, (isOffline) => isOffline ? cachedOnly : answer(asked, execute, isAlone))
+      if (offline === undefined || offline === false) return online
+      const cached = isKept && isCached
+        ? answer({ ...asked, mode: "only-if-cached" }, execute, isAlone)
+        : missed(asked, nothingFound(asked))
+      return offline === true ? cached : Effect.flatMap(offline, (isOffline) => isOffline ? cached : online)
     })
 
   return { asking, deleteTag, handle, invalidate, look, put, serve }

@@ -103,7 +103,9 @@ const heuristicLifetime = (response: Received, policy: Policy): Lifetime | undef
 /** @internal */
 export const lifetimeOf = (response: Received, policy: Policy): Lifetime =>
   explicitLifetime(response, policy) ??
-    (response.timeToLive === undefined ? undefined : { millis: response.timeToLive, source: "timeToLive" }) ??
+    (response.timeToLive === undefined || !policy.isForTimeToLive(response.status)
+      ? undefined
+      : { millis: response.timeToLive, source: "timeToLive" }) ??
     heuristicLifetime(response, policy) ??
     { millis: 0, source: "none" }
 

@@ -4,6 +4,7 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 import { groupsOf, groupTag } from "./arrivals.js"
 import type { Asked } from "./asked.js"
 import { keysOf, normalUrl, noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
@@ -19,6 +20,8 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
     const normal = normalUrl(url, settings.query)
     fetches.cancel((fetch) => fetch.url === normal)
     return Effect.gen(function*() {
+      // What is being stored at this moment is, and then goes as well.
+      yield* fetches.settledAt(normal)
       const removed = yield* store.deletePrefix(keysOf(normal))
       const marker = yield* store.read(noVaryKey(url))
       const rule = parseNoVarySearch(marker[0]?.headers["no-vary-search"])
@@ -41,7 +44,7 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
       return url === undefined || url.origin !== asked.url.origin ? [] : url
     })
     const groups = groupsOf(response.headers["cache-group-invalidation"])
-    return tolerated(
+    const all = tolerated(
       Effect.zipRight(
         Effect.forEach([asked.url, ...others], (url) =>
           Effect.map(invalidate(url), (removed) => {
@@ -53,6 +56,12 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
       ),
       undefined
     )
+    // What was sent stays sent, if the transaction is rolled back, or who has sent it is interrupted.
+    return Effect.withFiberRuntime<void>((fiber) =>
+      inTransaction(fiber.currentContext)
+        ? Effect.zipLeft(all, Effect.forkDaemon(outsideTransactions(all)))
+        : all
+    ).pipe(Effect.uninterruptible)
   }
 
   return { deleteTag, invalidate, invalidatedBy }

@@ -152,7 +152,11 @@ export const parseNoVarySearch = (field: string | undefined): NoVarySearch | und
  *
  * @internal
  */
-export const noVaryKey = (url: URL): string => `${keysOf(originOf(url) + normalEscapes(url.pathname))}no-vary-search`
+export const noVaryKey = (url: URL): string => keysOf(originOf(url) + normalEscapes(url.pathname)) + noVary
+
+/** @internal */
+export const isNoVaryKey = (key: string): boolean => key.endsWith(` ${noVary}`)
+const noVary = "no-vary-search"
 
 /**
  * The settings by which a URL becomes that of all which it may stand for.

@@ -9,6 +9,7 @@ import { withNow } from "../storage/compat.js"
 import { partOf } from "./answers.js"
 import type { Asked } from "./asked.js"
 import { type Decision, evaluate } from "./evaluate.js"
+import { directivesOf } from "./freshness.js"
 import { noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
 import type { Found, Parts, Trouble } from "./parts.js"
 import { matches } from "./vary.js"
@@ -29,6 +30,8 @@ export const nothingFound = ({ key }: Asked): Found => ({ all: [], decision: und
 const isUsable = (asked: Asked, stored: StoredResponse): boolean => {
   const { policy } = asked.applied
   if (!matches(asked.headers, stored, policy) || !policy.isStatus(stored.status)) return false
+  // A private cache of the same name may have stored it.
+  if (policy.isShared && directivesOf(stored, policy).private === true) return false
   if (stored.method === "HEAD" || asked.method === "HEAD") return asked.method === "HEAD" && stored.range === undefined
   return stored.range === undefined || partOf(asked, stored)?._tag === "Bytes"
 }
@@ -47,13 +50,13 @@ export const makeLookup = ({ fetches, options, over, settings, store }: Parts) =
       Effect.flatMap((key) =>
         key === undefined || key === asked.key
           ? Effect.succeed(undefined)
-          : Effect.map(Effect.zipRight(fetches.settled(key), store.read(key)), (all) => ({ all, key }))
+          : Effect.map(Effect.zipRight(fetches.settledFor(key), store.read(key)), (all) => ({ all, key }))
       )
     )
 
   const look = (asked: Asked, without: ReadonlySet<string>): Effect.Effect<Found, Trouble> =>
     Effect.gen(function*() {
-      yield* fetches.settled(asked.key)
+      yield* Effect.suspend(() => fetches.settledFor(asked.key))
       let key = asked.key
       let all = yield* store.read(key)
       if (all.length === 0) {

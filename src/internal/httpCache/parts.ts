@@ -13,6 +13,7 @@ import type * as HttpCache from "../../HttpCache.js"
 import type { HttpCacheStore, Options as StoreOptions, StoredResponse } from "../../HttpCacheStore.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { makeTroubles } from "../store/troubles.js"
+import { mostEntryBytes } from "./bodies.js"
 import type { Decision } from "./evaluate.js"
 import { Fetches } from "./fetches.js"
 import { type Counts, countsOf } from "./metrics.js"
@@ -111,7 +112,7 @@ export const makeParts = <R>(
       count,
       events,
       fetches: new Fetches(),
-      maxEntryBytes: Math.min(options.maxEntryBytes ?? Infinity, options.maxBytes ?? Infinity),
+      maxEntryBytes: Math.min(options.maxEntryBytes ?? mostEntryBytes, options.maxBytes ?? Infinity),
       miss,
       options,
       over,

@@ -82,10 +82,13 @@ export class Pipe<E> {
   }
 
   private get room(): Effect.Effect<void> {
-    return Effect.flatMap(
-      waitFor(this.patience, (done) => void this.onTake.add(done)),
-      (isTaken) => isTaken ? Effect.void : Effect.sync(() => this.abandon())
-    )
+    const onTaken = (done: () => void): void => void this.onTake.add(done)
+    return this.patience === Infinity
+      ? Effect.async<void>((resume) => onTaken(() => resume(Effect.void)))
+      : Effect.flatMap(
+        waitFor(this.patience, onTaken),
+        (isTaken) => isTaken ? Effect.void : Effect.sync(() => this.abandon())
+      )
   }
 
   private wakeTaker(): void {

@@ -11,6 +11,8 @@ export interface Policy {
   /** What responses say of their caching counts for nothing. */
   readonly ignores: boolean
   readonly isShared: boolean
+  /** Which statuses `timeToLive` is for; those that may be guessed about. */
+  readonly isForTimeToLive: (status: number) => boolean
   /** Which statuses may be stored; all that the RFC allows. */
   readonly isStatus: (status: number) => boolean
   /** How long a stale response stands in when the origin cannot be reached. */

@@ -23,6 +23,8 @@ import * as Stream from "effect/Stream"
  * @internal
  */
 export interface Source {
+  /** How all of it is had, if there is a quicker way than the stream. */
+  readonly collect?: Effect.Effect<Uint8Array, unknown>
   readonly stream: Stream.Stream<Uint8Array, unknown>
   /** If it is at hand. */
   readonly whole: Uint8Array | undefined
@@ -31,6 +33,14 @@ export interface Source {
 /** @internal */
 export const emptyBody: Source = { stream: Stream.empty, whole: new Uint8Array(0) }
 
+/**
+ * All of a stream.
+ *
+ * @internal
+ */
+export const collectedOf = <E>(stream: Stream.Stream<Uint8Array, E>): Effect.Effect<Uint8Array, E> =>
+  Effect.map(Stream.runCollect(stream), (pieces) => Buffer.concat(Chunk.toArray(pieces)))
+
 const decoder = new TextDecoder()
 
 /** @internal */
@@ -38,7 +48,8 @@ export class Response extends Inspectable.Class implements HttpClientResponse.Ht
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly headers: Headers.Headers
-  private bytesOnce: Effect.Effect<Uint8Array, ResponseError> | undefined
+  private readonly turn = Effect.unsafeMakeSemaphore(1)
+  private read: Uint8Array | undefined
 
   constructor(
     readonly request: HttpClientRequest.HttpClientRequest,
@@ -50,6 +61,7 @@ export class Response extends Inspectable.Class implements HttpClientResponse.Ht
   ) {
     super()
     this.headers = Headers.fromInput(headers)
+    this.read = source.whole
   }
 
   get cookies(): Cookies.Cookies {
@@ -98,13 +110,19 @@ export class Response extends Inspectable.Class implements HttpClientResponse.Ht
     })
   }
 
+  /** Who is interrupted while reading keeps nobody from what was read. */
   private get bytes(): Effect.Effect<Uint8Array, ResponseError> {
-    const { whole } = this.source
-    if (whole !== undefined) return Effect.succeed(whole)
-    this.bytesOnce ??= Effect.runSync(Effect.cached(
-      Effect.map(Stream.runCollect(this.stream), (pieces) => Buffer.concat(Chunk.toArray(pieces)))
-    ))
-    return this.bytesOnce
+    return Effect.suspend(() => {
+      if (this.read !== undefined) return Effect.succeed(this.read)
+      return this.turn.withPermits(1)(Effect.suspend(() =>
+        this.read === undefined
+          ? Effect.mapBoth(this.source.collect ?? collectedOf(this.source.stream), {
+            onFailure: (cause) => this.failed(cause),
+            onSuccess: (bytes) => this.read = bytes
+          })
+          : Effect.succeed(this.read)
+      ))
+    })
   }
 
   private failed(cause: unknown): ResponseError {
@@ -143,16 +161,26 @@ export const withHeaders = (
   })
 }
 
+/** What `fetch` has received, if that is where a response is from. What somebody has put together has no URL. */
+const fetched = (response: object): globalThis.Response | undefined => {
+  let own = response
+  while ("original" in own && typeof own.original === "object" && own.original !== null) own = own.original
+  return "source" in own && own.source instanceof globalThis.Response && own.source.url !== "" ? own.source : undefined
+}
+
 /**
- * Whether the transport has undone the encoding that the headers still tell of: what `fetch` has received is decoded,
- * and what somebody has put together is not.
+ * Whether the transport has undone the encoding that the headers still tell of, as `fetch` does.
  *
  * @internal
  */
-export const isDecoded = (response: HttpClientResponse.HttpClientResponse): boolean => {
-  const own = "original" in response && response.original !== null && typeof response.original === "object"
-    ? response.original
-    : response
-  return "source" in own && own.source instanceof globalThis.Response && own.source.url !== "" &&
-    /^(?:(?:x-)?gzip|deflate|br|zstd)(?:\s*,|$)/i.test(response.headers["content-encoding"]?.trim() ?? "")
-}
+export const isDecoded = (response: HttpClientResponse.HttpClientResponse): boolean =>
+  fetched(response) !== undefined &&
+  /^(?:(?:x-)?gzip|deflate|br|zstd)(?:\s*,|$)/i.test(response.headers["content-encoding"]?.trim() ?? "")
+
+/**
+ * Whether the transport has followed redirects on its own.
+ *
+ * @internal
+ */
+export const isRedirected = (response: HttpClientResponse.HttpClientResponse): boolean =>
+  fetched(response)?.redirected === true

@@ -35,6 +35,7 @@ const decode = ParseResult.decodeUnknownEither(Row)
 
 /** Rows that were read lately: they are read again and again, and do not often change. */
 const remembered = 1000
+const longestRemembered = 32 * 1024
 const known = new Map<string, { readonly responses: ReadonlyArray<StoredResponse>; readonly value: Value }>()
 
 /**
@@ -48,6 +49,7 @@ export const parseRow = (key: string, value: Value): ReadonlyArray<StoredRespons
   const found = decode(value)
   if (Either.isLeft(found)) return undefined
   const { responses } = found.right
+  if (value.length > longestRemembered) return responses
   known.delete(key)
   known.set(key, { responses, value })
   if (known.size > remembered) {

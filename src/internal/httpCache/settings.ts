@@ -10,6 +10,8 @@ import type * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import type { Caching, Options, RequestOptions, Rule } from "../../HttpCache.js"
 import { parseDuration, shown } from "../storage/duration.js"
+import { isHeuristic } from "./freshness.js"
+import { glob } from "./glob.js"
 import type { QuerySettings } from "./key.js"
 import type { Policy } from "./policy.js"
 
@@ -127,28 +129,11 @@ const lifeOf = (value: Said["timeToLive"]) => (now: number): number | undefined 
     ? undefined
     : Math.min(value instanceof Date ? Math.max(0, value.getTime() - now) : value, forEver)
 
-const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")
-
-/** A pattern as an expression for scheme, host and path, and for the query if it has one. */
-const pattern = (text: string): (url: URL) => boolean => {
-  const [, scheme, host = "", path = ""] = /^(?:([^:/?]+):\/\/)?([^/?]*)(.*)$/s.exec(text) ?? []
-  const part = (glob: string, one: string): string =>
-    glob.split(/(\*\*|\*)/).map((piece) => piece === "**" ? ".*" : piece === "*" ? one : escaped(piece)).join("")
-  const expression = new RegExp(
-    `^${scheme === undefined ? "[^:]+" : part(scheme.toLowerCase(), "[^:]*")}://` +
-      `${host === "" ? "[^/]*" : part(host.toLowerCase(), "[^./]*")}${path === "" ? "/.*" : part(path, "[^/?]*")}$`,
-    "s"
-  )
-  const hasQuery = path.includes("?")
-  return ({ host, pathname, protocol, search }) =>
-    expression.test(`${protocol}//${host}${pathname}${hasQuery ? search : ""}`)
-}
-
 const matcher = ({ url, when }: Rule): (request: HttpClientRequest.HttpClientRequest, url: URL) => boolean => {
   const isUrl = url === undefined
     ? () => true
     : typeof url === "string"
-    ? pattern(url)
+    ? glob(url)
     : url instanceof RegExp
     // A flag that makes it remember where it was would make it forget every other URL.
     ? (at: URL) => new RegExp(url.source, url.flags.replace(/[gy]/g, "")).test(at.href)
@@ -187,13 +172,11 @@ export const parseSettings = (options: Options): Either.Either<Settings, string>
       return { isMatch: matcher(rule), isStored: rule.store !== false, said, tags: rule.tags ?? [] }
     })
     const { statuses } = options
+    const isNamed = typeof statuses === "function" ? statuses : (status: number) => statuses?.includes(status) === true
     const fixed = {
+      isForTimeToLive: statuses === undefined ? isHeuristic : isNamed,
       isShared,
-      isStatus: statuses === undefined
-        ? () => true
-        : typeof statuses === "function"
-        ? statuses
-        : (status: number) => statuses.includes(status),
+      isStatus: statuses === undefined ? () => true : isNamed,
       targets: names(options.targets),
       vary: Object.fromEntries(Object.entries(options.vary ?? {}).map(([name, value]) => [name.toLowerCase(), value]))
     }

@@ -96,13 +96,12 @@ export const storable = (request: RequestFacts, response: ResponseFacts, policy:
     if (request.headers["authorization"] !== undefined && !isAllowed) return refuse("authorization")
   }
   if (listOf(headers["vary"]).includes("*")) return refuse("vary")
-  const explicit = explicitLifetime(response, policy)
+  if (explicitLifetime(response, policy) !== undefined) return store
   // A method of which caching was asked for needs to be told for how long: RFC 9110 section 9.3.3.
-  if (explicit === undefined && response.timeToLive === undefined && request.method === "POST") return refuse("method")
-  if (explicit === undefined && response.timeToLive !== undefined && response.timeToLive <= 0) {
-    return refuse("time-to-live")
-  }
-  const isCacheable = explicit !== undefined || response.timeToLive !== undefined || directives.public ||
-    (!policy.isShared && directives.private === true) || isHeuristic(status)
+  const hasLife = response.timeToLive !== undefined && policy.isForTimeToLive(status)
+  if (request.method === "POST" && !hasLife) return refuse("method")
+  if (hasLife && response.timeToLive <= 0) return refuse("time-to-live")
+  const isCacheable = hasLife || directives.public || (!policy.isShared && directives.private === true) ||
+    isHeuristic(status)
   return isCacheable ? store : refuse("not-cacheable")
 }

@@ -20,7 +20,7 @@ import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 import * as anyText from "../store/anyText.js"
 import * as bounded from "../store/bounds.js"
 import { soundly } from "../store/soundly.js"
-import { makeBodies, tooLarge } from "./bodies.js"
+import { makeBodies, mostEntryBytes, tooLarge } from "./bodies.js"
 import { parseRow, printRow, rowExpiry } from "./row.js"
 import { isSameVariant } from "./vary.js"
 
@@ -62,7 +62,7 @@ export const make = (
       Effect.all({
         maxBytes: positive("maxBytes", options.maxBytes, Infinity),
         maxEntries: positive("maxEntries", options.maxEntries, Infinity),
-        maxEntryBytes: positive("maxEntryBytes", options.maxEntryBytes, Infinity),
+        maxEntryBytes: positive("maxEntryBytes", options.maxEntryBytes, mostEntryBytes),
         maxVariants: positive("maxVariants", options.maxVariants, 16),
         sweepInterval: durationSetting("sweepInterval", options.sweepInterval || "1 minute", 1)
       }),
@@ -164,8 +164,10 @@ export const make = (
           const value = Option.getOrUndefined(row)?.value
           const before = value === undefined ? [] : parseRow(key, value) ?? []
           const there = living(before, now)
-          const after = f(there)
-          if (after === there) return [undefined, Storage.keep]
+          const changed = f(there)
+          if (changed === there) return [undefined, Storage.keep]
+          // The latest is looked at first.
+          const after = [...changed].sort((a, b) => b.responseTime - a.responseTime)
           const sizeBefore = value === undefined ? undefined : sizeOf(key, value, before)
           if (after.length === 0) return [{ after, before, size: 0, sizeBefore }, Storage.remove]
           const text = printRow(after)
@@ -208,16 +210,16 @@ export const make = (
 
     /** Has the response take its place, unless there is a later one. */
     const commit = (key: string, stored: StoredResponse, isWanted: () => boolean): Effect.Effect<boolean, Trouble> =>
-      Effect.suspend(() => {
+      withNow((now) => {
         let isStored = false
         return Effect.map(
           revise(key, (all) => {
             const same = all.find((other) => isSameVariant(other, stored))
-            isStored = isWanted() && (same === undefined || same.requestTime <= stored.requestTime)
+            // One from the future was stored by a clock that has gone back since.
+            isStored = isWanted() &&
+              (same === undefined || same.requestTime <= stored.requestTime || same.requestTime > now)
             return isStored
-              ? [stored, ...all.filter((other) => other !== same)]
-                .sort((a, b) => b.responseTime - a.responseTime)
-                .slice(0, maxVariants)
+              ? [stored, ...all.filter((other) => other !== same)].slice(0, maxVariants)
               : all
           }),
           () => isStored
@@ -238,9 +240,13 @@ export const make = (
         }
         return checked(
           key,
-          Effect.map(
-            bodies.write(key, body, response.expiresAt, committed),
-            (isStored) => isStored ? Option.fromNullable(stored) : Option.none()
+          Effect.zipRight(
+            // What has expired makes room first.
+            bounds === undefined ? Effect.void : Effect.ignore(removeSlice),
+            Effect.map(
+              bodies.write(key, body, response.expiresAt, committed),
+              (isStored) => isStored ? Option.fromNullable(stored) : Option.none()
+            )
           )
         ).pipe(
           Effect.catchIf((error): error is typeof tooLarge => error === tooLarge, () => Effect.succeedNone)
@@ -290,7 +296,7 @@ export const make = (
             onNone: () => undefined,
             onSome: ({ value }) => parseRow(one.key, value)?.find(({ id }) => id === one.id)
           })
-          if (bodies.isUnfinished(one.id) || (response !== undefined && isLiving(now)(response))) {
+          if (bodies.isBusy(one.id) || (response !== undefined && isLiving(now)(response))) {
             yield* bodies.looked(one, now, response?.expiresAt)
             continue
           }

@@ -106,6 +106,8 @@ export const validated = (
     // If it was asked about one only, that is meant, though the origin names it otherwise.
     return all.length === 1 && request["if-none-match"] === undefined ? all[0] : undefined
   }
+  // It may as well be about what the client has.
+  if (request["if-none-match"] !== undefined) return undefined
   if (selected !== undefined) return selected
   const found = modified === undefined ? [] : all.filter(({ headers }) => headers["last-modified"] === modified)
   return found[0] ?? (all.length === 1 ? all[0] : undefined)

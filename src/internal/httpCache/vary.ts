@@ -9,7 +9,7 @@ import { type Fields, listOf } from "./fields.js"
 import type { Policy } from "./policy.js"
 
 /** What must not be read from where it is stored. */
-const secret = new Set(["authorization", "cookie", "proxy-authorization"])
+const secret = /auth|cookie|key|secret|session|token/
 
 /** What is longer is compared by its hash. */
 const longest = 256
@@ -32,7 +32,7 @@ const selecting = (name: string, request: Fields, policy: Policy): string | null
   if (value === undefined) return null
   const normalize = of(policy.vary, name) ?? of(own, name) ?? withoutSpace
   const text = normalize === false ? "" : normalize(value)
-  return secret.has(name) || text.length > longest ? `sha256:${sha256(text)}` : text
+  return secret.test(name) || text.length > longest ? `sha256:${sha256(text)}` : text
 }
 
 const namesOf = (vary: string | undefined, policy: Policy): ReadonlyArray<string> =>
