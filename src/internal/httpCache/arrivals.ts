@@ -102,7 +102,7 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       const value = response.headers[name]
       if (value === undefined) return []
       if (name === "cache-groups") return groupsOf(value).map((group) => groupTag(asked.url, group))
-      return value.split(name === "surrogate-key" ? /[\s,]+/ : /\s*,\s*/).filter((tag) => tag !== "")
+      return value.split(name === "surrogate-key" ? /[\s,]/ : ",").map((tag) => tag.trim()).filter((tag) => tag !== "")
     })
     return [...new Set([...asked.applied.tags, ...fromHeaders])]
   }

@@ -114,13 +114,11 @@ export const make = <R>(
       delete: (url) =>
         settled(Effect.flatMap(Effect.flatMap(urlOf(url), flow.invalidate), (removed) => Effect.succeed(removed > 0))),
       deleteHost: (host) =>
-        settled(
-          Effect.zipWith(
-            deletePrefix(`http://${host.toLowerCase()}/`),
-            deletePrefix(`https://${host.toLowerCase()}/`),
-            (a, b) => a + b
-          )
-        ),
+        settled(Effect.flatMap(
+          Effect.forEach(["http", "https"], (scheme) => urlOf(`${scheme}://${host}`)),
+          Effect.reduce(0, (sum, { host, protocol }) =>
+            Effect.map(deletePrefix(`${protocol}//${host}/`), (removed) => sum + removed))
+        )),
       deletePrefix: (prefix) => settled(deletePrefix(prefix)),
       deleteTag: (tag) => settled(Effect.suspend(() => flow.deleteTag(tag))),
       entries: Stream.unwrap(settled(Effect.succeed(

@@ -17,12 +17,25 @@ const forms = [
   new RegExp(`^(?:${days}) (?<month>${months}) (?<day>[ \\d]\\d) ${time} (?<year>\\d{4})$`, "i")
 ]
 
-/** A year of two digits that seems to be more than 50 years ahead is the last one in the past with these digits. */
-const fullYear = (year: string, now: number): number => {
-  if (year.length === 4) return Number(year)
-  const thisYear = new Date(now).getUTCFullYear()
-  const inThisCentury = thisYear - (thisYear % 100) + Number(year)
-  return inThisCentury > thisYear + 50 ? inThisCentury - 100 : inThisCentury
+const century = (now: number): number => Math.floor(new Date(now).getUTCFullYear() / 100) * 100
+
+/** Of two digits: what seems to be more than 50 years ahead is the last one in the past with these digits. */
+const isTooFar = (millis: number, now: number): boolean => {
+  const farthest = new Date(now)
+  farthest.setUTCFullYear(farthest.getUTCFullYear() + 50)
+  return millis > farthest.getTime()
+}
+
+const timeOf = (
+  { day = "", hour = "", minute = "", month = "", second = "" }: Readonly<Record<string, string>>,
+  year: number
+): number | undefined => {
+  const date = [year, monthNames.indexOf(month.toLowerCase()), Number(day)] as const
+  const at = new Date(0)
+  at.setUTCFullYear(...date)
+  const isReal = at.getUTCMonth() === date[1] && at.getUTCDate() === date[2] &&
+    Number(hour) < 24 && Number(minute) < 60 && Number(second) <= 60
+  return isReal ? at.setUTCHours(Number(hour), Number(minute), Number(second)) : undefined
 }
 
 /**
@@ -35,13 +48,10 @@ export const parseDate = (text: string | undefined, now: number): number | undef
   for (const form of forms) {
     const found = form.exec(text.trim())?.groups
     if (found === undefined) continue
-    const { day = "", hour = "", minute = "", month = "", second = "", year = "" } = found
-    const date = [fullYear(year, now), monthNames.indexOf(month.toLowerCase()), Number(day)] as const
-    const at = new Date(0)
-    at.setUTCFullYear(...date)
-    const isReal = at.getUTCMonth() === date[1] && at.getUTCDate() === date[2] &&
-      Number(hour) < 24 && Number(minute) < 60 && Number(second) <= 60
-    return isReal ? at.setUTCHours(Number(hour), Number(minute), Number(second)) : undefined
+    const { year = "" } = found
+    if (year.length === 4) return timeOf(found, Number(year))
+    const millis = timeOf(found, century(now) + Number(year))
+    return millis !== undefined && isTooFar(millis, now) ? timeOf(found, century(now) + Number(year) - 100) : millis
   }
   return undefined
 }

@@ -83,6 +83,10 @@ const least = (directives: Directives, name: string, otherwise = 0): number | un
 
 const has = (directives: Directives, name: string): boolean => directives.some((directive) => directive.name === name)
 
+/** What allows more than would be allowed without it has to be as it should. */
+const grants = (directives: Directives, name: string): boolean =>
+  directives.some((directive) => directive.name === name && !directive.isMalformed)
+
 /** True for the whole response, or the fields it is about. */
 const qualified = (directives: Directives, name: string): true | ReadonlyArray<string> => {
   const fields: Array<string> = []
@@ -118,15 +122,15 @@ export interface ResponseDirectives {
 }
 
 const responseDirectives = (directives: Directives): ResponseDirectives => ({
-  immutable: has(directives, "immutable"),
+  immutable: grants(directives, "immutable"),
   maxAge: least(directives, "max-age"),
   mustRevalidate: has(directives, "must-revalidate"),
-  mustUnderstand: has(directives, "must-understand"),
+  mustUnderstand: grants(directives, "must-understand"),
   noCache: qualified(directives, "no-cache"),
   noStore: has(directives, "no-store"),
   private: qualified(directives, "private"),
   proxyRevalidate: has(directives, "proxy-revalidate"),
-  public: has(directives, "public"),
+  public: grants(directives, "public"),
   sMaxAge: least(directives, "s-maxage"),
   staleIfError: least(directives, "stale-if-error"),
   staleWhileRevalidate: least(directives, "stale-while-revalidate")

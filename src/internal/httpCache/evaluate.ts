@@ -88,6 +88,7 @@ export const evaluate = (
 const isStrict = (stored: StoredResponse, policy: Policy): boolean => {
   const directives = directivesOf(stored, policy)
   return directives.mustRevalidate || directives.noCache === true ||
+    (directives.noStore && !directives.mustUnderstand) ||
     (policy.isShared && (directives.proxyRevalidate || directives.sMaxAge !== undefined))
 }
 

@@ -69,7 +69,8 @@ export const storedFields = (
  * @internal
  */
 export const updatedFields = (stored: Fields, update: Fields): Fields => ({
-  ...stored,
+  // It is as old as the update says, or came right from the origin.
+  ...pick(stored, (name) => name !== "age"),
   ...pick(update, (name) => !ofBody.has(name) && !(name === "etag" && stored["etag"] !== undefined))
 })
 

@@ -44,7 +44,7 @@ export const glob = (pattern: string): (url: URL) => boolean => {
   const [, scheme = "*", host = "", path = ""] = /^(?:([^:/?]+):\/\/)?([^/?]*)(.*)$/s.exec(pattern) ?? []
   const schemes = tokensOf(scheme.toLowerCase(), "")
   const hosts = tokensOf(host === "" ? "**" : host.toLowerCase(), ".")
-  const paths = tokensOf(path === "" ? "/**" : path, "/?")
+  const paths = tokensOf(path === "" ? "/**" : path.startsWith("?") ? `/${path}` : path, "/?")
   const hasQuery = path.includes("?")
   return (url) =>
     matches(schemes, url.protocol.slice(0, -1)) && matches(hosts, url.host) &&

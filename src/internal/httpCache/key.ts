@@ -47,6 +47,10 @@ const normalSearch = (search: string, { isIgnored, isSorted }: QuerySettings): s
 /** `URL` knows none for other schemes than its own. */
 const originOf = ({ host, protocol }: URL): string => `${protocol}//${host}`
 
+/** A query without parameters is one all the same: RFC 3986 section 6.2.3. */
+const searchOf = ({ hash, href, search }: URL): string =>
+  search === "" && href.slice(0, href.length - hash.length).endsWith("?") ? "?" : search
+
 /**
  * One form for URLs that mean the same. What `URL` does already, it has done. Who is named in it is not told: that is a
  * credential.
@@ -54,7 +58,7 @@ const originOf = ({ host, protocol }: URL): string => `${protocol}//${host}`
  * @internal
  */
 export const normalUrl = (url: URL, settings: QuerySettings): string =>
-  originOf(url) + normalEscapes(url.pathname) + normalSearch(url.search, settings)
+  originOf(url) + normalEscapes(url.pathname) + normalSearch(searchOf(url), settings)
 
 /** A key is at most 2,048 bytes long, and ours has to leave room. */
 const longest = 750
@@ -112,7 +116,7 @@ export interface NoVarySearch {
 }
 
 const strings = (items: ReadonlyArray<readonly [unknown, unknown]>): ReadonlyArray<string> | undefined => {
-  const found = items.flatMap(([item]) => typeof item === "string" ? item : [])
+  const found = items.flatMap(([item]) => typeof item === "string" ? nameOf(item) : [])
   return found.length === items.length ? found : undefined
 }
 

@@ -69,6 +69,9 @@ export interface Settings {
 const time = (name: string, value: Duration.DurationInput | undefined): Either.Either<number | undefined, string> =>
   value === undefined
     ? Either.right(undefined)
+    // Which would be zero for `Duration`.
+    : typeof value === "number" && value < 0
+    ? Either.left(`${name}: ${value} is below zero`)
     : Either.mapLeft(
       Either.filterOrLeft(parseDuration(value), (millis) => millis >= 0, () => `${shown(value)} is below zero`),
       (issue) => `${name}: ${issue}`

@@ -63,6 +63,9 @@ const understood = new Set([
   504
 ])
 
+/** RFC 6585 sections 3 to 6. */
+const never = new Set([428, 429, 431, 511])
+
 /** @internal */
 export interface RequestFacts {
   readonly directives: RequestDirectives
@@ -85,7 +88,9 @@ export const storable = (request: RequestFacts, response: ResponseFacts, policy:
   const directives = directivesOf(response, policy)
   if (request.directives.noStore) return refuse("request-no-store")
   // An answer to a condition is no representation, and neither are the informational ones.
-  if (status < 200 || status === 304 || status === 416 || !policy.isStatus(status)) return refuse("status")
+  if (status < 200 || status === 304 || status === 416 || never.has(status) || !policy.isStatus(status)) {
+    return refuse("status")
+  }
   if (directives.mustUnderstand) {
     if (!understood.has(status)) return refuse("not-understood")
   } else if (directives.noStore) return refuse("response-no-store")

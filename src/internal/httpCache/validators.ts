@@ -56,8 +56,12 @@ export const ifRangeHolds = (field: string | undefined, { headers }: StoredRespo
   if (field === undefined) return true
   return /^\s*(?:W\/)?"/.test(field)
     ? headers["etag"] !== undefined && strongEquals(field, headers["etag"])
-    : headers["last-modified"] !== undefined && headers["last-modified"].trim() === field.trim()
+    : headers["last-modified"] !== undefined && headers["last-modified"].trim() === field.trim() && isStrong(headers)
 }
+
+/** Whether a time says that nothing has changed within its second: 8.8.2.2. */
+const isStrong = ({ date, "last-modified": modified }: Fields): boolean =>
+  (parseDate(date, 0) ?? -Infinity) - (parseDate(modified, 0) ?? Infinity) >= 1000
 
 /** Conditions that only the origin can judge: 13.1.1 and 13.1.4. @internal */
 export const isForOrigin = (request: Fields): boolean =>
@@ -81,9 +85,10 @@ export const conditions = (
   const tags = new Set(all.flatMap(({ headers }) => headers["etag"] ?? []))
   const modified = selected?.headers["last-modified"]
   if (tags.size === 0 && modified === undefined) return undefined
-  for (const tag of tagsOf(request["if-none-match"] ?? "")) tags.add(tag)
+  // Whatever there is, is there if one of ours is.
+  for (const tag of tagsOf(request["if-none-match"] ?? "")) if (tag !== "*") tags.add(tag)
   return {
-    ...(tags.size === 0 ? {} : { "if-none-match": tags.has("*") ? "*" : [...tags].join(", ") }),
+    ...(tags.size === 0 ? {} : { "if-none-match": [...tags].join(", ") }),
     ...(modified === undefined ? {} : { "if-modified-since": modified })
   }
 }
