@@ -944,6 +944,18 @@ describe("whether a stored response is used", () => {
       "revalidate response-no-cache"
     ],
     ["RFC 9111 5.2.2.4", "no-cache of a field", fresh(undefined, "no-cache=\"a\", max-age=60"), "fresh"],
+    [
+      "RFC 9111 5.2.2.3",
+      "must-understand with no-store",
+      fresh(undefined, "must-understand, no-store, max-age=60"),
+      "fresh"
+    ],
+    [
+      "RFC 9111 5.2.2.5",
+      "no-store that came with a 304",
+      fresh(undefined, "no-store, max-age=60"),
+      "revalidate response-no-cache"
+    ],
     ["RFC 9111 5.2.2.2", "must-revalidate of what is fresh", fresh(undefined, "must-revalidate, max-age=60"), "fresh"],
     [
       "RFC 9111 5.2.2.2",
