@@ -224,7 +224,7 @@ export interface CacheInfo {
   readonly forwarded: ForwardReason | undefined
   /** More of why. */
   readonly detail: string | undefined
-  /** Whether it waited for the response to another request. */
+  /** Whether it waited for the response to another request, and is answered by that. */
   readonly collapsed: boolean
   /** Whether it is stored, or will be when its body is all there. */
   readonly stored: boolean

@@ -174,9 +174,9 @@ export class HttpCacheStore extends Context.Tag("effect-kv/HttpCacheStore")<Http
   readonly keys: (
     options?: { readonly prefix?: string | undefined }
   ) => Stream.Stream<string, StorageError | InvalidKey>
-  /** All responses, in the order of their keys, without bodies. */
+  /** All responses, in the order of their keys, without bodies; or those under the first keys only, as many as `limit`. */
   readonly values: (
-    options?: { readonly prefix?: string | undefined }
+    options?: { readonly limit?: number | undefined; readonly prefix?: string | undefined }
   ) => Stream.Stream<Entry, StorageError | InvalidKey>
   /** How many keys there are. */
   readonly size: Effect.Effect<number, StorageError>

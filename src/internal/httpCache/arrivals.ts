@@ -20,7 +20,7 @@ import { evaluate } from "./evaluate.js"
 import type { Fetch } from "./fetches.js"
 import { decodedFields, storedFields, updatedFields } from "./fields.js"
 import { ageOf, directivesOf, lifetimeOf } from "./freshness.js"
-import { noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
+import { noVarySettings, parseNoVarySearch } from "./key.js"
 import type { Found, Live, Parts, Trouble, Why } from "./parts.js"
 import { contentRangeOf } from "./ranges.js"
 import { emptyBody, isDecoded, isRedirected, Response } from "./response.js"
@@ -140,16 +140,10 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
 
   /** Under which key a response is stored: without the parameters on which it does not depend. */
   const placeOf = (asked: Asked, response: NewResponse): Effect.Effect<string, Trouble> => {
-    const field = response.headers["no-vary-search"]
-    const rule = parseNoVarySearch(field)
-    if (rule === undefined || field === undefined) return Effect.succeed(asked.key)
-    const key = asked.keyFor(noVarySettings(rule, settings.query))
-    const marker = { ...response, cookies: [], headers: { "no-vary-search": field }, method: "HEAD", range: undefined }
-    return store.write(noVaryKey(asked.url), { ...marker, tags: [], vary: {} }, new Uint8Array()).pipe(
-      // What is found first by the whole query would stand in its way.
-      Effect.zipRight(key === asked.key ? Effect.void : store.delete(asked.key)),
-      Effect.as(key)
-    )
+    const rule = parseNoVarySearch(response.headers["no-vary-search"])
+    const key = rule === undefined ? asked.key : asked.keyFor(noVarySettings(rule, settings.query))
+    // What is found first, by the whole query, would stand in its way.
+    return key === asked.key ? Effect.succeed(key) : Effect.as(store.delete(asked.key), key)
   }
 
   const refused = (asked: Asked, reason: string): void => tell({ _tag: "NotStored", reason, url: asked.normal })

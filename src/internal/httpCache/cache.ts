@@ -17,8 +17,8 @@ import type { StorageError } from "../../StorageError.js"
 import { failing, Fault } from "../storage/fault.js"
 import { makeFlow } from "./flow.js"
 import { ageOf, lifetimeOf } from "./freshness.js"
-import { isNoVaryKey, prefixOf } from "./key.js"
-import { type Failure, makeParts, type OnStore, type Parts } from "./parts.js"
+import { prefixOf } from "./key.js"
+import { type Failure, makeParts, type OnStore, type Parts, type Trouble } from "./parts.js"
 import { parseSettings } from "./settings.js"
 
 const redactedHeaders = new Set(["authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key"])
@@ -87,20 +87,21 @@ export const make = <R>(
     }
 
     /** Deletes what begins so. Keys of long URLs end with a hash, so there it takes a look at each. */
-    const deletePrefix = (begin: string) => {
-      fetches.cancel(({ url }) =>
-        url.startsWith(begin)
-      )
-      const { isAll, prefix } = prefixOf(begin)
-      return isAll ? store.deletePrefix(prefix) : Stream.runFoldEffect(
-        store.values({ prefix }),
-        0,
-        (removed, { key, response }) =>
-          response.url.startsWith(begin)
-            ? Effect.map(store.delete(key), (is) => removed + (is ? 1 : 0))
-            : Effect.succeed(removed)
-      )
-    }
+    const deletePrefix = (begin: string): Effect.Effect<number, Trouble> =>
+      Effect.suspend(() => {
+        fetches.cancel(({ url }) =>
+          url.startsWith(begin)
+        )
+        const { isAll, prefix } = prefixOf(begin)
+        return isAll ? store.deletePrefix(prefix) : Stream.runFoldEffect(
+          store.values({ prefix }),
+          0,
+          (removed, { key, response }) =>
+            response.url.startsWith(begin)
+              ? Effect.map(store.delete(key), (is) => removed + (is ? 1 : 0))
+              : Effect.succeed(removed)
+        )
+      })
 
     const settled = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
       Effect.zipRight(fetches.settled, self)
@@ -122,10 +123,7 @@ export const make = <R>(
       deletePrefix: (prefix) => settled(deletePrefix(prefix)),
       deleteTag: (tag) => settled(Effect.suspend(() => flow.deleteTag(tag))),
       entries: Stream.unwrap(settled(Effect.succeed(
-        store.values().pipe(
-          Stream.filter(({ key }) => !isNoVaryKey(key)),
-          Stream.map(({ key, response }) => infoOf(key, response))
-        )
+        Stream.map(store.values(), ({ key, response }) => infoOf(key, response))
       ))),
       events: Stream.fromPubSub(events),
       get: (input) =>

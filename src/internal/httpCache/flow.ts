@@ -194,17 +194,17 @@ export const makeFlow = (parts: Parts) => {
       return yield* arrived(asked, found, response, requestTime, responseTime, fetch, why, canStore)
     })
 
-  const whyOf = (asked: Asked, { all, decision, selected }: Found, collapsed: boolean): Why => {
+  const whyOf = (asked: Asked, { all, decision, selected }: Found): Why => {
     if (decision?._tag === "Revalidate") {
       return {
-        collapsed,
+        collapsed: false,
         detail: decision.reason,
         forwarded: decision.reason.startsWith("request") ? "request" : "stale"
       }
     }
     const hasOther = all.some((stored) => stored.range === undefined)
     return {
-      collapsed,
+      collapsed: false,
       detail: undefined,
       forwarded: asked.mode === "reload"
         ? "request"
@@ -320,7 +320,7 @@ export const makeFlow = (parts: Parts) => {
           )
         }
         if (onlyCached(asked)) return missed(asked, found)
-        const why = whyOf(asked, found, collapsed)
+        const why = whyOf(asked, found)
         const isShareable = options.singleFlight !== false && !isAlone && asked.method === "GET" &&
           asked.mode === "default" && asked.headers["range"] === undefined && !hasConditions(asked.headers) &&
           !asked.directives.noStore && !asked.directives.noCache

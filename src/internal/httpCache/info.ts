@@ -32,7 +32,8 @@ const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, "?")
  */
 export const cacheStatus = (name: string, info: CacheInfo, before: string | undefined): string => {
   const parameters = new Map<string, Token | string | number | boolean>()
-  if (info.forwarded === undefined) {
+  if (info.collapsed) parameters.set("fwd", new Token("uri-miss"))
+  else if (info.forwarded === undefined) {
     if (info.outcome !== "miss") parameters.set("hit", true)
   } else {
     parameters.set("fwd", new Token(info.forwarded))

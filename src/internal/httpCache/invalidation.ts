@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 import { groupsOf, groupTag } from "./arrivals.js"
 import type { Asked } from "./asked.js"
-import { keysOf, normalUrl, noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
+import { keysOf, normalUrl } from "./key.js"
+import { querySettings } from "./noVary.js"
 import type { Live, Parts, Trouble } from "./parts.js"
 
 /** RFC 9110 section 9.2.1, and QUERY. */
@@ -23,10 +24,9 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
       // What is being stored at this moment is, and then goes as well.
       yield* fetches.settledAt(normal)
       const removed = yield* store.deletePrefix(keysOf(normal))
-      const marker = yield* store.read(noVaryKey(url))
-      const rule = parseNoVarySearch(marker[0]?.headers["no-vary-search"])
-      if (rule === undefined) return removed
-      return removed + (yield* store.deletePrefix(keysOf(normalUrl(url, noVarySettings(rule, settings.query)))))
+      const others = yield* querySettings(store, url, settings.query)
+      const counts = yield* Effect.forEach(others, (query) => store.deletePrefix(keysOf(normalUrl(url, query))))
+      return counts.reduce((sum, count) => sum + count, removed)
     })
   }
 

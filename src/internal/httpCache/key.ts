@@ -152,15 +152,14 @@ export const parseNoVarySearch = (field: string | undefined): NoVarySearch | und
 }
 
 /**
- * Where it is kept of a path, until there is another one.
+ * What the keys of a path begin with, without a query and with one.
  *
  * @internal
  */
-export const noVaryKey = (url: URL): string => keysOf(originOf(url) + normalEscapes(url.pathname)) + noVary
-
-/** @internal */
-export const isNoVaryKey = (key: string): boolean => key.endsWith(` ${noVary}`)
-const noVary = "no-vary-search"
+export const keysOfPath = (url: URL): readonly [plain: string, withQuery: string] => {
+  const path = originOf(url) + normalEscapes(url.pathname)
+  return [keysOf(path), `${path}?`]
+}
 
 /**
  * The settings by which a URL becomes that of all which it may stand for.

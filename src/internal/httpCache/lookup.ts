@@ -10,7 +10,7 @@ import { partOf } from "./answers.js"
 import type { Asked } from "./asked.js"
 import { type Decision, evaluate } from "./evaluate.js"
 import { directivesOf } from "./freshness.js"
-import { noVaryKey, noVarySettings, parseNoVarySearch } from "./key.js"
+import { querySettings } from "./noVary.js"
 import type { Found, Parts, Trouble } from "./parts.js"
 import { matches } from "./vary.js"
 
@@ -43,16 +43,16 @@ const decide = (asked: Asked, stored: StoredResponse, now: number): Decision =>
 export const makeLookup = ({ fetches, options, over, settings, store }: Parts) => {
   /** Those that do not depend on the whole query are found under what they do depend on. */
   const elsewhere = (asked: Asked): Effect.Effect<Pick<Found, "all" | "key"> | undefined, Trouble> =>
-    Effect.map(store.read(noVaryKey(asked.url)), ([marker]) => {
-      const rule = parseNoVarySearch(marker?.headers["no-vary-search"])
-      return rule === undefined ? undefined : asked.keyFor(noVarySettings(rule, settings.query))
-    }).pipe(
-      Effect.flatMap((key) =>
-        key === undefined || key === asked.key
-          ? Effect.succeed(undefined)
-          : Effect.map(Effect.zipRight(fetches.settledFor(key), store.read(key)), (all) => ({ all, key }))
-      )
-    )
+    Effect.gen(function*() {
+      for (const query of yield* querySettings(store, asked.url, settings.query)) {
+        const key = asked.keyFor(query)
+        if (key === asked.key) continue
+        yield* fetches.settledFor(key)
+        const all = yield* store.read(key)
+        if (all.length > 0) return { all, key }
+      }
+      return undefined
+    })
 
   const look = (asked: Asked, without: ReadonlySet<string>): Effect.Effect<Found, Trouble> =>
     Effect.gen(function*() {
@@ -61,7 +61,7 @@ export const makeLookup = ({ fetches, options, over, settings, store }: Parts) =
       let all = yield* store.read(key)
       if (all.length === 0) {
         const other = yield* elsewhere(asked)
-        if (other !== undefined && other.all.length > 0) {
+        if (other !== undefined) {
           all = other.all
           key = other.key
         }

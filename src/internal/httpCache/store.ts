@@ -361,7 +361,7 @@ export const make = (
       update: (key, f) => checked(key, revise(key, f)),
       used: (key) => bounds === undefined ? Effect.void : withNow((now) => Effect.sync(() => bounds.used(key, now))),
       values: (range) =>
-        Stream.mapConcatEffect(rows.entries({ prefix: range?.prefix }), ({ key, value }) =>
+        Stream.mapConcatEffect(rows.entries({ limit: range?.limit, prefix: range?.prefix }), ({ key, value }) =>
           withNow((now) =>
             Effect.succeed(living(parseRow(key, value) ?? [], now).map((response): Entry => ({ key, response })))
           )),
