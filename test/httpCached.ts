@@ -4,6 +4,7 @@ import { it } from "@effect/vitest"
 import type { Duration, Scope } from "effect"
 import { Chunk, Effect, Fiber, Option, Stream, TestClock } from "effect"
 import { HttpCache, Storage } from "effect-kv"
+import { createHash } from "node:crypto"
 import type { Engine } from "./engines.js"
 
 /** When each test begins. */
@@ -177,12 +178,12 @@ export const everything = Effect.gen(function*() {
   return found
 })
 
-/** The rows with the bodies of a cache. */
+/** The rows with the bodies of a cache: their keys, and hashes of what they hold. */
 export const bodyRows = (name = "default") =>
   Effect.flatMap(Storage.Storage, (storage) => storage.keyspace(`http:bodies ${name}`)).pipe(
     Effect.flatMap((keyspace) => Stream.runCollect(keyspace.entries({ prefix: "b" }))),
     Effect.map((rows) =>
-      Chunk.toArray(rows).map(({ key, value }) => ({ key, value: Buffer.from(value).toString("hex") }))
+      Chunk.toArray(rows).map(({ key, value }) => ({ hash: createHash("sha256").update(value).digest("hex"), key }))
     )
   )
 

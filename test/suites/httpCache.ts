@@ -9,6 +9,7 @@ import {
   base,
   bodyRows,
   cached,
+  eventsOf,
   everything,
   fresh,
   httpDate,
@@ -942,6 +943,17 @@ export const suite = (engine: Engine) =>
           assert.strictEqual(calls(), 4)
         })
       )
+
+      test(
+        "a POST that does not say for how long is not",
+        Effect.gen(function*() {
+          const { ask, get } = yield* cached(() => ({
+            headers: { "content-location": "/a", "last-modified": httpDate(-10_000) }
+          }))
+          yield* ask("/a", { body: "x", method: "POST" })
+          assert.strictEqual((yield* get("/a")).info.outcome, "miss")
+        })
+      )
     })
 
     describe("what the request says", () => {
@@ -1092,6 +1104,29 @@ export const suite = (engine: Engine) =>
           yield* wait("19 seconds")
           assert.strictEqual((yield* get("/a")).info.outcome, "stale")
           assert.strictEqual((yield* get("/must")).info.outcome, "miss")
+        })
+      )
+
+      test(
+        "a failure in the background is told, and the next one tries again",
+        Effect.gen(function*() {
+          let up = false
+          const { cache, get } = yield* cached((_, call) => call === 1 || up ? swr(call) : Effect.fail("refused"))
+          yield* get("/a")
+          yield* wait("15 seconds")
+          const events = yield* eventsOf(
+            cache,
+            engine,
+            Effect.gen(function*() {
+              assert.strictEqual((yield* get("/a")).info.outcome, "stale")
+              yield* engine.turns
+            })
+          )
+          assert.strictEqual(events.filter(({ _tag }) => _tag === "RevalidationFailed").length, 1)
+          up = true
+          assert.strictEqual((yield* get("/a")).text, "body 1")
+          yield* engine.turns
+          assert.strictEqual((yield* get("/a")).text, "body 3")
         })
       )
     })

@@ -366,22 +366,33 @@ export const suite = (engine: Engine) =>
       )
 
       test(
-        "who reads a body that is replaced meanwhile does not get the other one",
+        "who reads a body that is replaced or deleted meanwhile reads it to its end",
         Effect.gen(function*() {
           const store = yield* open()
-          yield* store.write("a", newResponse(), bytesOf(3 * chunk, 1))
-          const [response] = yield* store.read("a")
-          const body = Option.getOrThrow(yield* store.body("a", response!))
-          const pieces: Array<Uint8Array> = []
-          const exit = yield* Effect.exit(Stream.runForEach(body.stream, (piece) =>
-            Effect.suspend(() => {
-              pieces.push(piece)
-              return pieces.length === 1 ? store.write("a", newResponse(), bytesOf(3 * chunk, 2)) : Effect.void
-            })))
-          assert.isTrue(Exit.isFailure(exit))
-          const got = Buffer.concat(pieces)
-          assert.strictEqual(Buffer.compare(got, bytesOf(3 * chunk, 1).subarray(0, got.byteLength)), 0)
-          assert.strictEqual(Buffer.compare((yield* onlyBody(store, "a"))!, bytesOf(3 * chunk, 2)), 0)
+          for (
+            const away of [
+              store.write("a", newResponse(), bytesOf(3 * chunk, 2)),
+              store.delete("a"),
+              store.update("a", () => []),
+              store.deleteMany(["a"]),
+              store.deletePrefix("a")
+            ]
+          ) {
+            yield* store.clear
+            yield* store.write("a", newResponse(), bytesOf(3 * chunk, 1))
+            const [response] = yield* store.read("a")
+            const body = Option.getOrThrow(yield* store.body("a", response!))
+            const pieces: Array<Uint8Array> = []
+            yield* Stream.runForEach(body.stream, (piece) =>
+              Effect.suspend(() => {
+                pieces.push(piece)
+                return pieces.length === 1 ? Effect.asVoid(away) : Effect.void
+              }))
+            assert.strictEqual(Buffer.compare(Buffer.concat(pieces), bytesOf(3 * chunk, 1)), 0)
+            const left = yield* onlyBody(store, "a")
+            if (left !== undefined) assert.strictEqual(Buffer.compare(left, bytesOf(3 * chunk, 2)), 0)
+            assert.strictEqual((yield* bodyRows()).length, left === undefined ? 0 : 3)
+          }
         })
       )
     })
@@ -598,7 +609,31 @@ export const suite = (engine: Engine) =>
           assert.strictEqual(textOf(bodies.get("b")), "small")
           assert.strictEqual(Buffer.compare(bodies.get("a")!, bytesOf(2 * chunk + 1)), 0)
           assert.isFalse(yield* store.contains("a"))
+          // Of what several read at the same time something may be left until it would have expired.
+          yield* TestClock.adjust("2 minutes")
+          yield* store.removeExpired
           deepStrictEqual(yield* bodyRows(), [])
+        })
+      )
+
+      test(
+        "deleteMany and deletePrefix leave no rows",
+        Effect.gen(function*() {
+          const store = yield* open()
+          for (
+            const remove of [
+              store.deleteMany(["a"]),
+              store.deletePrefix("a"),
+              store.delete("a"),
+              Effect.asVoid(store.take("a"))
+            ]
+          ) {
+            yield* store.write("a", newResponse({ expiresAt: undefined, tags: ["t"] }), text("b"))
+            yield* remove
+            yield* TestClock.adjust("10 days")
+            yield* store.removeExpired
+            deepStrictEqual(yield* rowsLeft, [])
+          }
         })
       )
     })
@@ -688,6 +723,18 @@ export const suite = (engine: Engine) =>
           yield* store.bulk(both)
           deepStrictEqual(Chunk.toArray(yield* Stream.runCollect(store.keys())), ["a", "b"])
           assert.strictEqual(Buffer.compare((yield* onlyBody(store, "a"))!, bytesOf(2 * chunk)), 0)
+        })
+      )
+
+      test(
+        "bounds hold after one that was rolled back",
+        Effect.gen(function*() {
+          const store = yield* open({ maxEntries: 3 })
+          const some = Effect.forEach(["a", "b", "c", "d", "e"], (key) => store.write(key, newResponse(), text(key)))
+          yield* Effect.exit(store.bulk(Effect.zipRight(some, Effect.fail("no"))))
+          assert.strictEqual(yield* store.size, 0)
+          for (const key of ["x", "y", "z"]) yield* store.write(key, newResponse(), text(key))
+          assert.strictEqual(yield* store.size, 3)
         })
       )
     })
@@ -941,6 +988,41 @@ export const suite = (engine: Engine) =>
                 yield* store.clear
               }
             }
+          }
+        })
+      )
+
+      test(
+        "a row that is none is removed and counted",
+        Effect.gen(function*() {
+          const rows = yield* keyspaceOf("http default")
+          for (const value of garbage) {
+            const damaged: Array<string> = []
+            const store = yield* open({ onDamaged: (key) => Effect.sync(() => damaged.push(key)) })
+            yield* rows.set("a", value)
+            deepStrictEqual(yield* store.read("a"), [])
+            deepStrictEqual(damaged, ["a"], String(value))
+            assert.isTrue(Option.isNone(yield* rows.get("a")), String(value))
+          }
+        })
+      )
+
+      test(
+        "take gives what is not damaged, and removes what is",
+        Effect.gen(function*() {
+          const bodies = yield* keyspaceOf("http:bodies default")
+          for (const length of [1000, 2 * chunk + 1000]) {
+            const damaged: Array<string> = []
+            const store = yield* open({ onDamaged: (key) => Effect.sync(() => damaged.push(key)) })
+            yield* store.write("a", newResponse(), bytesOf(length))
+            const [first] = Chunk.toArray(yield* Stream.runCollect(bodies.entries({ prefix: "b" })))
+            const value = Buffer.from(first!.value)
+            value[3] = value[3]! ^ 1
+            yield* bodies.set(first!.key, value)
+            yield* Effect.exit(store.take("a"))
+            deepStrictEqual(yield* Effect.exit(store.take("a")), Exit.succeed([]), String(length))
+            assert.isFalse(yield* store.contains("a"), String(length))
+            deepStrictEqual(yield* bodyRows(), [])
           }
         })
       )
