@@ -224,8 +224,11 @@ export interface CacheInfo {
   readonly forwarded: ForwardReason | undefined
   /** More of why. */
   readonly detail: string | undefined
-  /** Whether it waited for the response to another request, and is answered by that. */
-  readonly collapsed: boolean
+  /**
+   * Whether it waited for the response to another request: `true` if it is answered by that, `false` if it had to ask
+   * itself after all, `undefined` if it did not wait.
+   */
+  readonly collapsed: boolean | undefined
   /** Whether it is stored, or will be when its body is all there. */
   readonly stored: boolean
   /** In milliseconds. */

@@ -17,7 +17,7 @@ const appliedBy = (options: HttpCache.Options, own: HttpCache.RequestOptions = {
 describe("Cache-Status", () => {
   const nothing: HttpCache.CacheInfo = {
     age: undefined,
-    collapsed: false,
+    collapsed: undefined,
     detail: undefined,
     forwarded: undefined,
     key: undefined,

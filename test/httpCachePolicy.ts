@@ -24,6 +24,7 @@ export const plain: Policy = {
   ignores: false,
   isShared: false,
   isForTimeToLive: isHeuristic,
+  keepsFor: 0,
   isStatus: () => true,
   staleIfDisconnected: day,
   staleIfError: undefined,

@@ -733,6 +733,9 @@ export const suite = (engine: Engine) =>
           const one = yield* cached(() => fresh(10, "one"), { name: "one" })
           const other = yield* cached(() => fresh(10, "other"), { name: "other" })
           const same = yield* cached(() => fresh(10, "same"), { name: "one" })
+          yield* one.get("/a")
+          // A cache knows what it is storing itself, and not what another one is.
+          yield* one.cache.size
           const all = yield* Effect.forEach([one, other, same], ({ get }) => get("/a"))
           deepStrictEqual(all.map(({ text }) => text), ["one", "other", "one"])
           yield* other.cache.size

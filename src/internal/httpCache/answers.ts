@@ -161,7 +161,7 @@ export const makeAnswers = ({ count, miss, options, store, tell, tolerated }: Pa
     const response = new Response(asked.request, 504, { "content-length": "0" }, [], emptyBody)
     return answered(asked, response, {
       age: undefined,
-      collapsed: false,
+      collapsed: undefined,
       detail: "only-if-cached",
       forwarded: undefined,
       key: asked.key,

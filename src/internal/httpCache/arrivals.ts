@@ -89,9 +89,7 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       settings.retain,
       (directives.staleWhileRevalidate ?? 0) * 1000,
       (directives.staleIfError ?? 0) * 1000,
-      policy.staleIfError ?? 0,
-      policy.staleIfDisconnected,
-      policy.staleWhileRevalidate ?? 0
+      policy.keepsFor
     )
     const at = response.responseTime + Math.max(0, life - ageOf(response, response.responseTime)) + after
     return at < Number.MAX_SAFE_INTEGER ? Math.ceil(at) : undefined

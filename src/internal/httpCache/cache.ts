@@ -132,7 +132,7 @@ export const make = <R>(
             ? Effect.succeedNone
             : Effect.map(
               flow.serve(request, key, selected, decision, decision._tag === "Fresh" ? "hit" : "stale", {
-                collapsed: false,
+                collapsed: undefined,
                 detail: undefined,
                 forwarded: undefined
               }),

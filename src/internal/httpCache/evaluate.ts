@@ -36,8 +36,12 @@ export type Decision =
     | { readonly _tag: "Revalidate"; readonly reason: RevalidationReason }
   )
 
-/** How far the clocks of processes on one store may be apart, in milliseconds. */
-const clockSkew = 60_000
+/**
+ * How far the clocks of processes on one store may be apart, in milliseconds.
+ *
+ * @internal
+ */
+export const clockSkew = 60_000
 
 /**
  * `mode` is `"any"` if whatever is stored will do.

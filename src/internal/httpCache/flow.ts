@@ -194,17 +194,21 @@ export const makeFlow = (parts: Parts) => {
       return yield* arrived(asked, found, response, requestTime, responseTime, fetch, why, canStore)
     })
 
-  const whyOf = (asked: Asked, { all, decision, selected }: Found): Why => {
+  const whyOf = (
+    asked: Asked,
+    { all, decision, selected }: Found,
+    collapsed: boolean | undefined
+  ): Why => {
     if (decision?._tag === "Revalidate") {
       return {
-        collapsed: false,
+        collapsed,
         detail: decision.reason,
         forwarded: decision.reason.startsWith("request") ? "request" : "stale"
       }
     }
     const hasOther = all.some((stored) => stored.range === undefined)
     return {
-      collapsed: false,
+      collapsed,
       detail: undefined,
       forwarded: asked.mode === "reload"
         ? "request"
@@ -241,7 +245,7 @@ export const makeFlow = (parts: Parts) => {
       )
       const request = asked.method === "GET" ? HttpClientRequest.get(asked.url.href, { headers }) : asked.request
       const plain = { ...asked, headers, isBackground: true, request }
-      const why: Why = { collapsed: false, detail: "stale-while-revalidate", forwarded: "stale" }
+      const why: Why = { collapsed: undefined, detail: "stale-while-revalidate", forwarded: "stale" }
       const failed = (cause: unknown): void => tell({ _tag: "RevalidationFailed", cause, url: asked.normal })
       return forward(plain, found, execute, why, fetch, true).pipe(
         Effect.onError(() => Effect.sync(() => fetch.end("abandoned"))),
@@ -291,7 +295,7 @@ export const makeFlow = (parts: Parts) => {
           return tolerate(looked.left, around)
         }
         const found = looked.right
-        const collapsed = waited.size > 0
+        const hasWaited = waited.size > 0
         const { decision, key, selected } = found
         if (decision !== undefined && selected !== undefined && decision._tag !== "Revalidate") {
           const isStale = decision._tag === "Stale"
@@ -303,7 +307,7 @@ export const makeFlow = (parts: Parts) => {
             meanwhile,
             Effect.flatMap(
               serve(asked, key, selected, decision, isStale ? "stale" : "hit", {
-                collapsed,
+                collapsed: hasWaited ? true : undefined,
                 detail,
                 forwarded: undefined
               }),
@@ -320,7 +324,7 @@ export const makeFlow = (parts: Parts) => {
           )
         }
         if (onlyCached(asked)) return missed(asked, found)
-        const why = whyOf(asked, found)
+        const why = whyOf(asked, found, hasWaited ? false : undefined)
         const isShareable = options.singleFlight !== false && !isAlone && asked.method === "GET" &&
           asked.mode === "default" && asked.headers["range"] === undefined && !hasConditions(asked.headers) &&
           !asked.directives.noStore && !asked.directives.noCache
@@ -377,7 +381,7 @@ export const makeFlow = (parts: Parts) => {
       const response = yield* execute(asked.request)
       const responseTime = yield* currentMillis
       yield* invalidatedBy(asked, response)
-      const why: Why = { collapsed: false, detail: undefined, forwarded }
+      const why: Why = { collapsed: undefined, detail: undefined, forwarded }
       const got = canStore ? asIfGot(asked, response) : undefined
       return got === undefined || isSilent(got, received(got, response, requestTime, responseTime))
         ? yield* fromOrigin(asked, response, why, false)

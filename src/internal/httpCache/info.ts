@@ -32,7 +32,7 @@ const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, "?")
  */
 export const cacheStatus = (name: string, info: CacheInfo, before: string | undefined): string => {
   const parameters = new Map<string, Token | string | number | boolean>()
-  if (info.collapsed) parameters.set("fwd", new Token("uri-miss"))
+  if (info.collapsed === true) parameters.set("fwd", new Token("uri-miss"))
   else if (info.forwarded === undefined) {
     if (info.outcome !== "miss") parameters.set("hit", true)
   } else {
@@ -43,7 +43,7 @@ export const cacheStatus = (name: string, info: CacheInfo, before: string | unde
     parameters.set("ttl", Math.floor(info.timeToLive / 1000))
   }
   if (info.forwarded !== undefined && info.stored) parameters.set("stored", true)
-  if (info.collapsed) parameters.set("collapsed", true)
+  if (info.collapsed !== undefined) parameters.set("collapsed", info.collapsed)
   if (info.detail !== undefined) parameters.set("detail", new Token(info.detail))
   const own = serializeList([[isToken(name) ? new Token(name) : printable(name), parameters]])
   return before === undefined || before.trim() === "" ? own : `${before}, ${own}`

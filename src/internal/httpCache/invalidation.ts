@@ -32,7 +32,7 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
 
   const deleteTag = (tag: string): Effect.Effect<number, Trouble> => {
     fetches.cancelTag(tag)
-    return store.deleteTag(tag)
+    return Effect.zipRight(fetches.settled, store.deleteTag(tag))
   }
 
   /** What a response to an unsafe method makes invalid: RFC 9111 section 4.4, RFC 9875 section 3. */

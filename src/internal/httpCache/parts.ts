@@ -55,7 +55,7 @@ export interface Found {
  * @internal
  */
 export interface Why {
-  readonly collapsed: boolean
+  readonly collapsed: boolean | undefined
   readonly detail: string | undefined
   readonly forwarded: HttpCache.ForwardReason
 }

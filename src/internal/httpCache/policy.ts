@@ -15,6 +15,8 @@ export interface Policy {
   readonly isForTimeToLive: (status: number) => boolean
   /** Which statuses may be stored; all that the RFC allows. */
   readonly isStatus: (status: number) => boolean
+  /** How long a stale response may be asked for by what the options say. */
+  readonly keepsFor: number
   /** How long a stale response stands in when the origin cannot be reached. */
   readonly staleIfDisconnected: number
   /** The same when it answers with an error as well, unless the response tells. */

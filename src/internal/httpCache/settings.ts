@@ -192,6 +192,11 @@ export const parseSettings = (options: Options): Either.Either<Settings, string>
           ...fixed,
           heuristics: found === false ? undefined : found ?? { atMost: week, fraction: 0.1 },
           ignores: said("cacheControl") === "ignore",
+          keepsFor: Math.max(
+            said("staleIfDisconnected") ?? 0,
+            said("staleIfError") ?? 0,
+            said("staleWhileRevalidate") ?? 0
+          ),
           staleIfDisconnected: said("staleIfDisconnected") ?? day,
           staleIfError: said("staleIfError"),
           staleWhileRevalidate: said("staleWhileRevalidate")

@@ -21,6 +21,7 @@ import * as anyText from "../store/anyText.js"
 import * as bounded from "../store/bounds.js"
 import { soundly } from "../store/soundly.js"
 import { makeBodies, mostEntryBytes, tooLarge } from "./bodies.js"
+import { clockSkew } from "./evaluate.js"
 import { parseRow, printRow, rowExpiry } from "./row.js"
 import { isSameVariant } from "./vary.js"
 
@@ -157,8 +158,8 @@ export const make = (
         )
       })
 
-    /** Changes a row, and all that goes with it. */
-    const revise = (key: string, f: (responses: Responses) => Responses): Effect.Effect<void, Trouble> =>
+    /** Changes a row, and what goes with it. */
+    const change = (key: string, f: (responses: Responses) => Responses): Effect.Effect<Revised | undefined, Trouble> =>
       withNow((now) =>
         rows.modify(key, (row): readonly [Revised | undefined, Storage.Change] => {
           const value = Option.getOrUndefined(row)?.value
@@ -174,7 +175,7 @@ export const make = (
           return [{ after, before, size: sizeOf(key, text, after), sizeBefore }, Storage.put(text, rowExpiry(after))]
         })
       ).pipe(
-        Effect.flatMap((revised) => {
+        Effect.tap((revised) => {
           if (revised === undefined) return Effect.void
           const { after, before } = revised
           const kept = new Set(after.map(({ id }) => id))
@@ -186,10 +187,20 @@ export const make = (
               tags.length === 0
                 ? Effect.void
                 : byTag.setMany(tags.map((row) => ({ expiresAt: rowExpiry(after), key: row, value: "" })))
-            ),
-            Effect.zipRight(settle(key, revised))
+            )
           )
         })
+      )
+
+    /** The same, and counts it. With tags it is one transaction: who deletes a tag finds all of it or nothing. */
+    const revise = (
+      key: string,
+      f: (responses: Responses) => Responses,
+      isTagged = false
+    ): Effect.Effect<void, Trouble> =>
+      Effect.flatMap(
+        isTagged ? storage.transaction(change(key, f), { retry: true }) : change(key, f),
+        (revised) => revised === undefined ? Effect.void : settle(key, revised)
       )
 
     const removed = (keys: ReadonlyArray<string>): Effect.Effect<number, Trouble> =>
@@ -217,11 +228,11 @@ export const make = (
             const same = all.find((other) => isSameVariant(other, stored))
             // One from the future was stored by a clock that has gone back since.
             isStored = isWanted() &&
-              (same === undefined || same.requestTime <= stored.requestTime || same.requestTime > now)
+              (same === undefined || same.requestTime <= stored.requestTime || same.requestTime > now + clockSkew)
             return isStored
               ? [stored, ...all.filter((other) => other !== same)].slice(0, maxVariants)
               : all
-          }),
+          }, stored.tags.length > 0),
           () => isStored
         )
       })
