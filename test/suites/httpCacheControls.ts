@@ -214,6 +214,7 @@ export const suite = (engine: Engine) =>
         Effect.gen(function*() {
           const { ask, cache, get } = yield* cached(() => fresh(100))
           yield* get("/a")
+          yield* cache.size
           yield* HttpCache.disabled(ask("/a", { method: "DELETE" }))
           assert.isFalse(yield* cache.has(`${base}/a`))
         })
@@ -678,7 +679,11 @@ export const suite = (engine: Engine) =>
               : fresh(100, "body", url.endsWith("none") ? {} : { "cache-groups": "\"g\", \"Other\"" })
           )
           const other = "https://other.example.com/a"
-          const fill = Effect.forEach(["/a", "/b", "/none", other], (path) => get(path))
+          const fill = Effect.zipRight(
+            Effect.forEach(["/a", "/b", "/none", other], (path) => get(path)),
+            // Until all is stored.
+            cache.size
+          )
           const has = Effect.forEach([`${base}/a`, `${base}/b`, `${base}/none`, other], (url) => cache.has(url))
           const invalidation = (value: string) => ({ headers: { "cache-group-invalidation": value } })
           for (
