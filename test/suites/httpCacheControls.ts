@@ -871,7 +871,7 @@ export const suite = (engine: Engine) =>
             "miss",
             "uri-miss",
             true,
-            false
+            undefined
           ])
           yield* wait(2000)
           const { info: hit } = yield* get("/a")

@@ -241,6 +241,7 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
     bytes: Effect.map(keyspace.stat({ prefix: "b" }), ({ bytes }) => bytes),
     clear,
     clearAll: Effect.asVoid(keyspace.clear()),
+    hasReaders: (): boolean => readers.size > 0,
     dueAt,
     forget: ({ row }: Due) => Effect.asVoid(keyspace.remove(row)),
     /** Whether it is being written or read here. */

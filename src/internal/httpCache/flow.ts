@@ -289,10 +289,10 @@ export const makeFlow = (parts: Parts) => {
       Effect.either(asked.mode === "reload" ? lookNowhere(asked) : look(asked, without)),
       (looked): Effect.Effect<Live, E | Failure, R> => {
         if (Either.isLeft(looked)) {
-          const around: Effect.Effect<Live, E | Failure, R> = onlyCached(asked)
+          const passed: Effect.Effect<Live, E | Failure, R> = onlyCached(asked)
             ? missed(asked, nothingFound(asked))
-            : execute(asked.request)
-          return tolerate(looked.left, around)
+            : around(asked, execute, "bypass", false)
+          return tolerate(looked.left, passed)
         }
         const found = looked.right
         const hasWaited = waited.size > 0

@@ -341,9 +341,12 @@ export const make = (
       bulk: (self) => storage.transaction(self),
       bytes: soundly(Effect.zipWith(rows.stat(), bodies.bytes, (known, bytes) => known.bytes + bytes)),
       clear: soundly(
-        Effect.zipLeft(
-          rows.clear(),
-          Effect.all([bodies.clearAll, byTag.clear(), bounds?.cleared ?? Effect.void], { discard: true })
+        Effect.suspend(() =>
+          Effect.zipLeft(
+            // Who reads a body reads it to its end.
+            bodies.hasReaders() ? deletePrefix("") : Effect.zipLeft(rows.clear(), bodies.clearAll),
+            Effect.zipRight(byTag.clear(), bounds?.cleared ?? Effect.void)
+          )
         )
       ),
       contains: (key) => checked(key, Effect.map(read(key), (responses) => responses.length > 0)),
