@@ -147,8 +147,10 @@ export const download = (
     const whole = Deferred.unsafeMake<Uint8Array, ResponseError | Broken>(FiberId.none)
     const collected: Effect.Effect<void, ResponseError> = Effect.map(origin.arrayBuffer, (buffer) => {
       bytes = buffer.byteLength
-      if (bytes <= maxBytes) own = new Uint8Array(buffer.slice(0))
-      Deferred.unsafeDone(whole, Exit.succeed(new Uint8Array(buffer)))
+      // Nobody is given these bytes themselves: what is made of them is text, or a copy.
+      const all = new Uint8Array(buffer)
+      if (bytes <= maxBytes) own = all
+      Deferred.unsafeDone(whole, Exit.succeed(all))
     })
     const storedWhole: Effect.Effect<Option.Option<StoredResponse>, Trouble> = Effect.suspend(() => {
       const broken = brokenBy()
@@ -178,7 +180,7 @@ export const download = (
     )
     const pump: Effect.Effect<void> = Effect.onExit(Effect.interruptible(received), (exit) =>
       Effect.suspend(() => {
-        fetch.isComplete = Exit.isSuccess(exit)
+        fetch.isComplete = true
         const forCaller: Exit.Exit<void, ResponseError | Broken> = Exit.isInterrupted(exit)
           ? Exit.fail(new Broken("aborted"))
           : exit

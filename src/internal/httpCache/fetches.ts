@@ -28,7 +28,7 @@ export class Fetch {
   private isOutdated = false
   /** The tags of which all was deleted since it began. */
   private readonly deletedTags = new Set<string>()
-  /** All is there, and is being stored. */
+  /** All that comes has come, and is being stored, or what was stored of it is cleared. */
   isComplete = false
   /** Rises when the response comes, and with each piece of its body. */
   progress = 0
