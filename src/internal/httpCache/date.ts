@@ -38,13 +38,7 @@ const timeOf = (
   return isReal ? at.setUTCHours(Number(hour), Number(minute), Number(second)) : undefined
 }
 
-/**
- * Milliseconds since the epoch; undefined for what is no date of HTTP.
- *
- * @internal
- */
-export const parseDate = (text: string | undefined, now: number): number | undefined => {
-  if (text === undefined) return undefined
+const parse = (text: string, now: number): number | undefined => {
   for (const form of forms) {
     const found = form.exec(text.trim())?.groups
     if (found === undefined) continue
@@ -54,6 +48,26 @@ export const parseDate = (text: string | undefined, now: number): number | undef
     return millis !== undefined && isTooFar(millis, now) ? timeOf(found, century(now) + Number(year) - 100) : millis
   }
   return undefined
+}
+
+/** Many responses have the same dates, at least the one of their second. */
+const remembered = 100
+const known = new Map<string, number | undefined>()
+
+/**
+ * Milliseconds since the epoch; undefined for what is no date of HTTP.
+ *
+ * @internal
+ */
+export const parseDate = (text: string | undefined, now: number): number | undefined => {
+  if (text === undefined) return undefined
+  // Years of two digits depend on the time.
+  if (text.length !== 29) return parse(text, now)
+  if (known.has(text)) return known.get(text)
+  const found = parse(text, now)
+  if (known.size === remembered) known.clear()
+  known.set(text, found)
+  return found
 }
 
 /**

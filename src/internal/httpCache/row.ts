@@ -38,6 +38,15 @@ const remembered = 1000
 const longestRemembered = 32 * 1024
 const known = new Map<string, { readonly responses: ReadonlyArray<StoredResponse>; readonly value: Value }>()
 
+const remember = (key: string, value: Value, responses: ReadonlyArray<StoredResponse>): void => {
+  if (value.length > longestRemembered) return
+  known.delete(key)
+  known.set(key, { responses, value })
+  if (known.size <= remembered) return
+  const [oldest] = known.keys()
+  if (oldest !== undefined) known.delete(oldest)
+}
+
 /**
  * Undefined for what is no row of ours.
  *
@@ -49,20 +58,20 @@ export const parseRow = (key: string, value: Value): ReadonlyArray<StoredRespons
   const found = decode(value)
   if (Either.isLeft(found)) return undefined
   const { responses } = found.right
-  if (value.length > longestRemembered) return responses
-  known.delete(key)
-  known.set(key, { responses, value })
-  if (known.size > remembered) {
-    for (const oldest of known.keys()) {
-      known.delete(oldest)
-      break
-    }
-  }
+  remember(key, value, responses)
   return responses
 }
 
-/** @internal */
-export const printRow = (responses: ReadonlyArray<StoredResponse>): string => JSON.stringify({ format: 1, responses })
+/**
+ * As text, which is then known.
+ *
+ * @internal
+ */
+export const printRow = (key: string, responses: ReadonlyArray<StoredResponse>): string => {
+  const text = JSON.stringify({ format: 1, responses })
+  remember(key, text, responses)
+  return text
+}
 
 /**
  * Until when a row is of use: as long as one of its responses is.

@@ -171,7 +171,7 @@ export const make = (
           const after = [...changed].sort((a, b) => b.responseTime - a.responseTime)
           const sizeBefore = value === undefined ? undefined : sizeOf(key, value, before)
           if (after.length === 0) return [{ after, before, size: 0, sizeBefore }, Storage.remove]
-          const text = printRow(after)
+          const text = printRow(key, after)
           return [{ after, before, size: sizeOf(key, text, after), sizeBefore }, Storage.put(text, rowExpiry(after))]
         })
       ).pipe(
