@@ -3,6 +3,8 @@
  *
  * @internal
  */
+// Only the calendar is of `Date`, and no time is taken from it.
+// @effect-diagnostics globalDate:off
 
 const days = "Sun|Mon|Tue|Wed|Thu|Fri|Sat"
 const longDays = "Sunday|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday"
