@@ -21,7 +21,7 @@ import type { Fetch } from "./fetches.js"
 import { decodedFields, storedFields, updatedFields } from "./fields.js"
 import { ageOf, directivesOf, lifetimeOf } from "./freshness.js"
 import { noVarySettings, parseNoVarySearch } from "./key.js"
-import type { Found, Live, Parts, Trouble, Why } from "./parts.js"
+import type { Arrival, Found, Live, Parts, Trouble } from "./parts.js"
 import { contentRangeOf } from "./ranges.js"
 import { emptyBody, isDecoded, isRedirected, Response } from "./response.js"
 import { storable } from "./storable.js"
@@ -209,19 +209,64 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
     return { ...changed, expiresAt: until(changed, asked) }
   }
 
-  /** A response that has come: it is stored on its way to the client, if it may be. */
-  const arrived = (
-    asked: Asked,
-    found: Found,
-    response: Live,
-    requestTime: number,
-    responseTime: number,
-    fetch: Fetch,
-    why: Why,
-    /** Whether there is a transaction, which would be over before the body is there. */
-    canStore: boolean
-  ): Effect.Effect<Live> =>
+  /** A response that is not stored, and what that means for what was. */
+  const leftOut = ({ asked, canStore, fetch, found, response, why }: Arrival, refusal: string): Effect.Effect<Live> => {
+    fetch.end("unshared")
+    refused(asked, refusal)
+    const others = canStore && replaces(asked, response)
+      ? tolerated(store.update(found.key, (all) => all.filter(({ id }) => id !== found.selected?.id)), undefined)
+      : Effect.void
+    return Effect.zipRight(others, fromOrigin(asked, response, { ...why, detail: refusal }, false))
+  }
+
+  /** A response without a body is stored behind the caller. */
+  const storedAlone = ({ asked, fetch, response, why }: Arrival, key: string, stored: NewResponse) => {
+    const written = store.write(key, stored, new Uint8Array(0), { isWanted: () => !fetch.isCancelled })
+    const told = Effect.map(tolerated(written, Option.none()), (found) => {
+      if (Option.isSome(found)) storedNow(asked, key, 0)
+    })
+    return Effect.zipRight(behind(fetch, told), fromOrigin(asked, response, why, true))
+  }
+
+  /** A body is stored on its way to the caller. */
+  const storedOnItsWay = ({ asked, fetch, response, why }: Arrival, key: string, stored: NewResponse) => {
+    const { cookies, headers, remoteAddress, status } = response
+    const part = stored.range
+    const downloading = download({
+      fetch,
+      key,
+      length: isDecoded(response)
+        ? undefined
+        : lengthOf(headers["content-length"]) ?? (part && part.last - part.first + 1),
+      maxBytes: maxEntryBytes,
+      onEnd: (exit) => {
+        if (Exit.isSuccess(exit)) {
+          if (Option.isSome(exit.value)) storedNow(asked, key, exit.value.value.bytes)
+          else refused(asked, fetch.isCancelled ? "invalidated" : "outdated")
+          return Effect.void
+        }
+        const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
+        if (isTrouble(error)) return tolerate(error, Effect.sync(() => refused(asked, "storage")))
+        refused(asked, whyBroken(error) ?? "aborted")
+        return Effect.void
+      },
+      origin: response,
+      response: stored,
+      store
+    }, running)
+    // Nobody else knows of it yet: it must not be lost before somebody does.
+    const passed = Effect.uninterruptible(Effect.map(downloading, ({ abandonWith, source }) => {
+      const own = new Response(asked.request, status, headers, cookies, source, remoteAddress)
+      abandonWith(own)
+      return own
+    }))
+    return Effect.flatMap(passed, (own) => fromOrigin(asked, own, why, true))
+  }
+
+  /** A response that has come: it is stored, if it may be. */
+  const arrived = (arrival: Arrival): Effect.Effect<Live> =>
     Effect.gen(function*() {
+      const { asked, canStore, fetch, found, requestTime, response, responseTime, why } = arrival
       fetch.progress++
       const stored = received(asked, response, requestTime, responseTime)
       if (asked.method === "HEAD" && found.all.some(({ method }) => method !== "HEAD")) {
@@ -230,79 +275,21 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
         return yield* fromOrigin(asked, response, why, false)
       }
       const refusal = canStore ? yield* refusalOf(asked, response, stored) : "transaction"
-      if (refusal !== undefined) {
-        fetch.end("unshared")
-        refused(asked, refusal)
-        if (canStore && replaces(asked, response)) {
-          yield* tolerated(
-            store.update(found.key, (all) => all.filter(({ id }) => id !== found.selected?.id)),
-            undefined
-          )
-        }
-        return yield* fromOrigin(asked, response, { ...why, detail: refusal }, false)
-      }
+      if (refusal !== undefined) return yield* leftOut(arrival, refusal)
       const key = yield* tolerated(placeOf(asked, stored), asked.key)
       fetch.key = key
       fetch.tags = stored.tags
       // What has to be validated each time is of no use to others.
-      if (
-        evaluate(noRequestDirectives, { ...stored, bytes: 0, id: "" }, responseTime, asked.applied.policy, "default")
-          ._tag !== "Fresh"
-      ) {
-        fetch.release("unshared")
-      }
-      const hasBody = asked.method !== "HEAD" && response.status !== 204 && response.status !== 304 &&
-        response.headers["content-length"] !== "0"
-      if (!hasBody) {
-        const written = store.write(key, stored, new Uint8Array(0), { isWanted: () => !fetch.isCancelled })
-        yield* behind(
-          fetch,
-          Effect.map(tolerated(written, Option.none()), (found) => {
-            if (Option.isSome(found)) storedNow(asked, key, 0)
-          })
-        )
-        return yield* fromOrigin(asked, response, why, true)
-      }
-      const part = stored.range
-      const length = isDecoded(response)
-        ? undefined
-        : lengthOf(response.headers["content-length"]) ?? (part && part.last - part.first + 1)
-      const downloading = download({
-        fetch,
-        key,
-        length,
-        maxBytes: maxEntryBytes,
-        onEnd: (exit) => {
-          if (Exit.isSuccess(exit)) {
-            if (Option.isSome(exit.value)) storedNow(asked, key, exit.value.value.bytes)
-            else refused(asked, fetch.isCancelled ? "invalidated" : "outdated")
-            return Effect.void
-          }
-          const error = Option.getOrUndefined(Cause.failureOption(exit.cause))
-          const reason = whyBroken(error)
-          if (isTrouble(error)) return tolerate(error, Effect.sync(() => refused(asked, "storage")))
-          refused(asked, reason ?? "aborted")
-          return Effect.void
-        },
-        origin: response,
-        response: stored,
-        store
-      }, running)
-      // Nobody else knows of it yet: it must not be lost before somebody does.
-      const passed = yield* Effect.uninterruptible(Effect.map(downloading, ({ abandonWith, source }) => {
-        const { headers, status } = response
-        const own = new Response(
-          asked.request,
-          status,
-          headers,
-          response.cookies,
-          source,
-          response.remoteAddress
-        )
-        abandonWith(own)
-        return own
-      }))
-      return yield* fromOrigin(asked, passed, why, true)
+      const decision = evaluate(
+        noRequestDirectives,
+        { ...stored, bytes: 0, id: "" },
+        responseTime,
+        asked.applied.policy,
+        "default"
+      )
+      if (decision._tag === "Revalidate") fetch.release("unshared")
+      const hasBody = asked.method !== "HEAD" && response.status !== 204 && response.headers["content-length"] !== "0"
+      return yield* (hasBody ? storedOnItsWay(arrival, key, stored) : storedAlone(arrival, key, stored))
     })
 
   return { arrived, isStorable, placeOf, received, refusalOf, renewed }

@@ -16,6 +16,7 @@ import type { Entry, Keyspace } from "../../Storage.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import { failing, Fault } from "../storage/fault.js"
+import { inTransaction } from "../storage/transactions.js"
 import { soundly } from "../store/soundly.js"
 import { chunkBytes, isIntact, Pieces, rowBytes } from "./chunks.js"
 
@@ -82,9 +83,10 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
 
   /** Tells how many chunks went. */
   const clear = (key: string, id: string): Effect.Effect<number, Trouble> =>
-    Effect.suspend(() => {
+    Effect.withFiberRuntime((fiber) => {
       if (!readers.has(id)) return keyspace.clear({ prefix: bodyPrefix(key, id) })
-      doomed.add(id)
+      // A transaction may be rolled back. What it leaves behind is found when its time comes.
+      if (!inTransaction(fiber.currentContext)) doomed.add(id)
       return Effect.succeed(0)
     })
 
@@ -115,7 +117,8 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
       }),
       whole: undefined
     }
-    unread.register(body, [key, id], token)
+    // Of the stream, too: who has that alone has the body.
+    unread.register(body.stream, [key, id], token)
     return body
   }
 

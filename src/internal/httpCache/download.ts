@@ -165,6 +165,7 @@ export const download = (
     const begin = (how: "stream" | "whole"): boolean => {
       if (begun !== undefined) return false
       begun = how
+      fetch.isWhole = how === "whole"
       onBegin?.()
       return true
     }

@@ -32,6 +32,8 @@ export class Fetch {
   isComplete = false
   /** Rises when the response comes, and with each piece of its body. */
   progress = 0
+  /** Its body comes in one piece, of which nothing is seen before its end. */
+  isWhole = false
   private readonly done = Deferred.unsafeMake<Outcome>(FiberId.none)
   private readonly doneForOthers = Deferred.unsafeMake<Outcome>(FiberId.none)
 
@@ -77,7 +79,7 @@ export class Fetch {
   get outcomeForOthers(): Effect.Effect<Outcome> {
     const stalled = (progress: number): Effect.Effect<Outcome> =>
       Effect.flatMap(
-        waitFor(progress === 0 ? patience.beginning : patience.body),
+        waitFor(progress === 0 || this.isWhole ? patience.beginning : patience.body),
         () => this.progress === progress && !this.isComplete ? Effect.succeed("unshared") : stalled(this.progress)
       )
     return Effect.raceFirst(Deferred.await(this.doneForOthers), Effect.suspend(() => stalled(this.progress)))

@@ -25,7 +25,7 @@ import type { Fetch } from "./fetches.js"
 import { ageOf, explicitLifetime, lifetimeOf } from "./freshness.js"
 import { makeInvalidation } from "./invalidation.js"
 import { makeLookup, nothingFound } from "./lookup.js"
-import type { Execute, Failure, Found, Live, Parts, Trouble, Why } from "./parts.js"
+import type { Arrival, Execute, Failure, Found, Live, Parts, Trouble, Why } from "./parts.js"
 import { bodyOf } from "./response.js"
 import { CurrentOptions } from "./settings.js"
 import { conditions, hasConditions, isForOrigin, namesTag, strongEquals, validated } from "./validators.js"
@@ -76,16 +76,8 @@ export const makeFlow = (parts: Parts) => {
   const { deleteTag, invalidate, invalidatedBy } = makeInvalidation(parts)
 
   /** The origin says that what is stored is current. Undefined if it is not about what is stored, or that is gone. */
-  const revalidated = (
-    asked: Asked,
-    found: Found,
-    response: Live,
-    requestTime: number,
-    responseTime: number,
-    fetch: Fetch,
-    why: Why,
-    canStore: boolean
-  ): Effect.Effect<Live | undefined> => {
+  const revalidated = (arrival: Arrival): Effect.Effect<Live | undefined> => {
+    const { asked, canStore, fetch, found, requestTime, response, responseTime, why } = arrival
     const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
     const target = validated(asked.headers, response.headers, found.selected, own.length > 0 ? own : found.all)
     if (target === undefined) return Effect.succeed(undefined)
@@ -161,17 +153,9 @@ export const makeFlow = (parts: Parts) => {
         return standing ?? (yield* Effect.failCause(exit.cause))
       }
       const response = exit.value
+      const arrival: Arrival = { asked, canStore, fetch, found, requestTime, response, responseTime, why }
       if (response.status === 304 && asking !== undefined) {
-        const current = yield* revalidated(
-          asked,
-          found,
-          response,
-          requestTime,
-          responseTime,
-          fetch,
-          why,
-          canStore
-        )
+        const current = yield* revalidated(arrival)
         if (current !== undefined) {
           if (!canStore) fetch.end("stored")
           return current
@@ -180,7 +164,9 @@ export const makeFlow = (parts: Parts) => {
         const isForClient = etag !== undefined && namesTag(asked.headers["if-none-match"], etag)
         // Not about what the client has, as far as it is known: ask as the client does.
         if (!isForClient) {
-          return yield* forward(asked, { ...found, all: [], selected: undefined }, execute, why, fetch, canStore)
+          fetch.end("unshared")
+          const nothing = { ...found, all: [], selected: undefined }
+          return yield* fetching(asked, undefined, (again) => forward(asked, nothing, execute, why, again, canStore))
         }
       }
       if (response.status >= 500) {
@@ -191,7 +177,7 @@ export const makeFlow = (parts: Parts) => {
           return standing
         }
       }
-      return yield* arrived(asked, found, response, requestTime, responseTime, fetch, why, canStore)
+      return yield* arrived(arrival)
     })
 
   const whyOf = (
@@ -386,7 +372,16 @@ export const makeFlow = (parts: Parts) => {
       return got === undefined || isSilent(got, received(got, response, requestTime, responseTime))
         ? yield* fromOrigin(asked, response, why, false)
         : yield* fetching(got, undefined, (fetch) =>
-          arrived(got, nothingFound(got), response, requestTime, responseTime, fetch, why, true))
+          arrived({
+            asked: got,
+            canStore: true,
+            fetch,
+            found: nothingFound(got),
+            requestTime,
+            response,
+            responseTime,
+            why
+          }))
     })
   const isSilent = ({ applied: { policy } }: Asked, stored: NewResponse): boolean =>
     explicitLifetime(stored, policy) === undefined

@@ -25,6 +25,9 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
       yield* fetches.settledAt(normal)
       const removed = yield* store.deletePrefix(keysOf(normal))
       const others = yield* querySettings(store, url, settings.query)
+      for (const query of others) {
+        fetches.cancel((fetch) => normalUrl(new URL(fetch.url), query) === normalUrl(url, query))
+      }
       const counts = yield* Effect.forEach(others, (query) => store.deletePrefix(keysOf(normalUrl(url, query))))
       return counts.reduce((sum, count) => sum + count, removed)
     })

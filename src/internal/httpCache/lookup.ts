@@ -10,6 +10,7 @@ import { partOf } from "./answers.js"
 import type { Asked } from "./asked.js"
 import { type Decision, evaluate } from "./evaluate.js"
 import { directivesOf } from "./freshness.js"
+import { noVarySettings, parseNoVarySearch } from "./key.js"
 import { querySettings } from "./noVary.js"
 import type { Found, Parts, Trouble } from "./parts.js"
 import { matches } from "./vary.js"
@@ -48,7 +49,11 @@ export const makeLookup = ({ fetches, options, over, settings, store }: Parts) =
         const key = asked.keyFor(query)
         if (key === asked.key) continue
         yield* fetches.settledFor(key)
-        const all = yield* store.read(key)
+        // Those that are there because they say so themselves.
+        const all = (yield* store.read(key)).filter(({ headers }) => {
+          const rule = parseNoVarySearch(headers["no-vary-search"])
+          return rule !== undefined && asked.keyFor(noVarySettings(rule, settings.query)) === key
+        })
         if (all.length > 0) return { all, key }
       }
       return undefined

@@ -13,9 +13,10 @@ import type * as HttpCache from "../../HttpCache.js"
 import type { HttpCacheStore, Options as StoreOptions, StoredResponse } from "../../HttpCacheStore.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { makeTroubles } from "../store/troubles.js"
+import type { Asked } from "./asked.js"
 import { mostEntryBytes } from "./bodies.js"
 import type { Decision } from "./evaluate.js"
-import { Fetches } from "./fetches.js"
+import { type Fetch, Fetches } from "./fetches.js"
 import { type Counts, countsOf } from "./metrics.js"
 import type { Settings } from "./settings.js"
 
@@ -58,6 +59,23 @@ export interface Why {
   readonly collapsed: boolean | undefined
   readonly detail: string | undefined
   readonly forwarded: HttpCache.ForwardReason
+}
+
+/**
+ * A response that has come from the origin, and how it came to be asked for.
+ *
+ * @internal
+ */
+export interface Arrival {
+  readonly asked: Asked
+  /** Whether there is no transaction, which would be over before the body is there. */
+  readonly canStore: boolean
+  readonly fetch: Fetch
+  readonly found: Found
+  readonly requestTime: number
+  readonly response: Live
+  readonly responseTime: number
+  readonly why: Why
 }
 
 /** @internal */

@@ -12,7 +12,10 @@ import * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as HttpIncomingMessage from "@effect/platform/HttpIncomingMessage"
 import * as UrlParams from "@effect/platform/UrlParams"
 import * as Chunk from "effect/Chunk"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -48,8 +51,10 @@ export class Response extends Inspectable.Class implements HttpClientResponse.Ht
   readonly [HttpIncomingMessage.TypeId]: typeof HttpIncomingMessage.TypeId = HttpIncomingMessage.TypeId
   readonly [HttpClientResponse.TypeId]: typeof HttpClientResponse.TypeId = HttpClientResponse.TypeId
   readonly headers: Headers.Headers
-  private readonly turn = Effect.unsafeMakeSemaphore(1)
   private read: Uint8Array | undefined
+  private result: Deferred.Deferred<Uint8Array, ResponseError> | undefined
+  private reading: Fiber.Fiber<Uint8Array, ResponseError> | undefined
+  private readers = 0
 
   constructor(
     readonly request: HttpClientRequest.HttpClientRequest,
@@ -69,7 +74,11 @@ export class Response extends Inspectable.Class implements HttpClientResponse.Ht
   }
 
   get stream(): Stream.Stream<Uint8Array, ResponseError> {
-    return Stream.mapError(this.source.stream, (cause) => this.failed(cause))
+    return Stream.suspend(() =>
+      this.read === undefined
+        ? Stream.mapError(this.source.stream, (cause) => this.failed(cause))
+        : Stream.make(this.read)
+    )
   }
 
   get arrayBuffer(): Effect.Effect<ArrayBuffer, ResponseError> {
@@ -110,19 +119,39 @@ export class Response extends Inspectable.Class implements HttpClientResponse.Ht
     })
   }
 
-  /** Who is interrupted while reading keeps nobody from what was read. */
+  /** It is read once, for all who want it. Who is interrupted keeps nobody from it; without anybody it is given up. */
   private get bytes(): Effect.Effect<Uint8Array, ResponseError> {
-    return Effect.suspend(() => {
-      if (this.read !== undefined) return Effect.succeed(this.read)
-      return this.turn.withPermits(1)(Effect.suspend(() =>
-        this.read === undefined
-          ? Effect.mapBoth(this.source.collect ?? collectedOf(this.source.stream), {
-            onFailure: (cause) => this.failed(cause),
-            onSuccess: (bytes) => this.read = bytes
-          })
-          : Effect.succeed(this.read)
-      ))
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        if (this.read !== undefined) return Effect.succeed(this.read)
+        this.readers++
+        const begun = this.result === undefined ? this.begin() : Effect.succeed(this.result)
+        return Effect.flatMap(begun, (result) => Effect.ensuring(restore(Deferred.await(result)), this.leave))
+      })
+    )
+  }
+
+  /** In the same step as the look-up: nobody may come in between. */
+  private begin() {
+    const result = this.result = Deferred.unsafeMake<Uint8Array, ResponseError>(FiberId.none)
+    const { collect, stream } = this.source
+    const reading = Effect.mapBoth(collect ?? collectedOf(stream), {
+      onFailure: (cause) => this.failed(cause),
+      onSuccess: (bytes) => this.read = bytes
     })
+    const over = Effect.onExit(Effect.interruptible(reading), (exit) => Deferred.done(result, exit))
+    return Effect.map(Effect.forkDaemon(over), (fiber) => {
+      this.reading = fiber
+      return result
+    })
+  }
+
+  private get leave(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      --this.readers > 0 || this.read !== undefined || this.reading === undefined
+        ? Effect.void
+        : Effect.asVoid(Fiber.interruptFork(this.reading))
+    )
   }
 
   private failed(cause: unknown): ResponseError {

@@ -289,7 +289,14 @@ export const make = (
       storage.transaction(
         Effect.flatMap(read(key), (responses) =>
           Effect.zipLeft(
-            Effect.map(Effect.forEach(responses, (response) => wholeOf(key, response)), (all) => all.flat()),
+            // What is damaged is of no row any more.
+            Effect.map(
+              Effect.forEach(
+                responses,
+                (response) => Effect.zipLeft(wholeOf(key, response), bodies.clear(key, response.id))
+              ),
+              (all) => all.flat()
+            ),
             removed([key])
           )),
         { retry: true }
