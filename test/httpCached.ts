@@ -2,7 +2,7 @@
 import { HttpClient, HttpClientError, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { it } from "@effect/vitest"
 import type { Duration, Scope } from "effect"
-import { Chunk, Effect, Fiber, Option, Stream, TestClock } from "effect"
+import { Chunk, Clock, Effect, Fiber, Option, Stream, TestClock } from "effect"
 import { HttpCache, Storage } from "effect-kv"
 import { createHash } from "node:crypto"
 import type { Engine } from "./engines.js"
@@ -178,14 +178,26 @@ export const everything = Effect.gen(function*() {
   return found
 })
 
-/** The rows with the bodies of a cache: their keys, and hashes of what they hold. */
+/**
+ * The rows with the bodies of a cache: their keys, and hashes of what they hold. Left out are those that nothing refers
+ * to and that go within minutes, when nobody can be reading them any more.
+ */
 export const bodyRows = (name = "default") =>
-  Effect.flatMap(Storage.Storage, (storage) => storage.keyspace(`http:bodies ${name}`)).pipe(
-    Effect.flatMap((keyspace) => Stream.runCollect(keyspace.entries({ prefix: "b" }))),
-    Effect.map((rows) =>
-      Chunk.toArray(rows).map(({ key, value }) => ({ hash: createHash("sha256").update(value).digest("hex"), key }))
-    )
-  )
+  Effect.gen(function*() {
+    const storage = yield* Storage.Storage
+    const bodies = yield* storage.keyspace(`http:bodies ${name}`)
+    const known = yield* Stream.runCollect((yield* storage.keyspace(`http ${name}`)).entries())
+    const texts = Chunk.toArray(known).map(({ value }) => String(value))
+    const soon = yield* Effect.map(Clock.currentTimeMillis, (now) => String(now + 120_000).padStart(15, "0"))
+    const due = yield* Stream.runCollect(bodies.keys({ prefix: "d", through: `d${soon} \u{10ffff}` }))
+    const going = new Set(Chunk.toArray(due).map((key) => key.slice(key.lastIndexOf(" ") + 1)))
+    const rows = yield* Stream.runCollect(bodies.entries({ prefix: "b" }))
+    return Chunk.toArray(rows).flatMap(({ key, value }) => {
+      const [id = ""] = key.split(" ").slice(-2)
+      const isKnown = texts.some((text) => text.includes(JSON.stringify(id)))
+      return going.has(id) && !isKnown ? [] : [{ hash: createHash("sha256").update(value).digest("hex"), key }]
+    })
+  })
 
 /** All that happens to a cache while an effect runs, in order. */
 export const eventsOf = <A, E, R>(cache: HttpCache.HttpCache["Type"], engine: Engine, self: Effect.Effect<A, E, R>) =>

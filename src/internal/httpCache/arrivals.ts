@@ -17,7 +17,7 @@ import { formatDate } from "./date.js"
 import { noRequestDirectives } from "./directives.js"
 import { download, whyBroken } from "./download.js"
 import { evaluate } from "./evaluate.js"
-import type { Fetch } from "./fetches.js"
+import type { Fetch, Outcome } from "./fetches.js"
 import { decodedFields, storedFields, updatedFields } from "./fields.js"
 import { ageOf, directivesOf, lifetimeOf } from "./freshness.js"
 import { noVarySettings, parseNoVarySearch } from "./key.js"
@@ -27,7 +27,12 @@ import { emptyBody, isDecoded, isRedirected, Response } from "./response.js"
 import { storable } from "./storable.js"
 import { matches, selectingValues } from "./vary.js"
 
-const lengthOf = (field: string | undefined): number | undefined =>
+/**
+ * The length that a response says its body has.
+ *
+ * @internal
+ */
+export const lengthOf = (field: string | undefined): number | undefined =>
   field !== undefined && /^\d+$/.test(field.trim()) ? Number(field) : undefined
 
 const isTrouble = (error: unknown): error is Trouble =>
@@ -69,11 +74,15 @@ const replaces = ({ headers }: Asked, { status }: Live): boolean =>
  *
  * @internal
  */
-export const behind = (fetch: Fetch, self: Effect.Effect<void>): Effect.Effect<void> =>
+export const behind = (
+  fetch: Fetch,
+  self: Effect.Effect<void>,
+  outcome: Outcome = "stored"
+): Effect.Effect<void> =>
   Effect.suspend(() => {
     fetch.isComplete = true
     return Effect.asVoid(Effect.forkDaemon(
-      outsideTransactions(Effect.ensuring(self, Effect.sync(() => fetch.end("stored"))))
+      outsideTransactions(Effect.ensuring(self, Effect.sync(() => fetch.end(outcome))))
     ))
   })
 
@@ -137,11 +146,13 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
   }
 
   /** Under which key a response is stored: without the parameters on which it does not depend. */
-  const placeOf = (asked: Asked, response: NewResponse): Effect.Effect<string, Trouble> => {
+  const placeOf = (asked: Asked, found: Found, response: NewResponse): Effect.Effect<string, Trouble> => {
     const rule = parseNoVarySearch(response.headers["no-vary-search"])
     const key = rule === undefined ? asked.key : asked.keyFor(noVarySettings(rule, settings.query))
     // What is found first, by the whole query, would stand in its way.
-    return key === asked.key ? Effect.succeed(key) : Effect.as(store.delete(asked.key), key)
+    return key === asked.key || found.all.length === 0
+      ? Effect.succeed(key)
+      : Effect.as(store.delete(asked.key), key)
   }
 
   const refused = (asked: Asked, reason: string): void => tell({ _tag: "NotStored", reason, url: asked.normal })
@@ -211,11 +222,16 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
 
   /** A response that is not stored, and what that means for what was. */
   const leftOut = ({ asked, canStore, fetch, found, response, why }: Arrival, refusal: string): Effect.Effect<Live> => {
-    fetch.end("unshared")
     refused(asked, refusal)
-    const others = canStore && replaces(asked, response)
-      ? tolerated(store.update(found.key, (all) => all.filter(({ id }) => id !== found.selected?.id)), undefined)
-      : Effect.void
+    const { key, selected } = found
+    fetch.release("unshared")
+    const others = selected !== undefined && canStore && replaces(asked, response)
+      ? behind(
+        fetch,
+        tolerated(store.update(key, (all) => all.filter(({ id }) => id !== selected.id)), undefined),
+        "unshared"
+      )
+      : Effect.sync(() => fetch.end("unshared"))
     return Effect.zipRight(others, fromOrigin(asked, response, { ...why, detail: refusal }, false))
   }
 
@@ -276,7 +292,7 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       }
       const refusal = canStore ? yield* refusalOf(asked, response, stored) : "transaction"
       if (refusal !== undefined) return yield* leftOut(arrival, refusal)
-      const key = yield* tolerated(placeOf(asked, stored), asked.key)
+      const key = yield* tolerated(placeOf(asked, found, stored), asked.key)
       fetch.key = key
       fetch.tags = stored.tags
       // What has to be validated each time is of no use to others.

@@ -11,17 +11,19 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
-import type { Body } from "../../HttpCacheStore.js"
+import type { Body, StoredResponse } from "../../HttpCacheStore.js"
 import type { Entry, Keyspace } from "../../Storage.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import { failing, Fault } from "../storage/fault.js"
-import { inTransaction } from "../storage/transactions.js"
 import { soundly } from "../store/soundly.js"
 import { chunkBytes, isIntact, Pieces, rowBytes } from "./chunks.js"
 
 /** How long a download may go on before its chunks are taken for the remains of one that was killed. */
 const longestDownload = Duration.toMillis("1 day")
+
+/** How long a body is kept that somebody may be reading. */
+const grace = Duration.toMillis("2 minutes")
 
 const timeOf = (millis: number): string => String(Math.max(0, Math.ceil(millis))).padStart(15, "0")
 const dueKey = (at: number, key: string, id: string): string => `d${timeOf(at)} ${key} ${id}`
@@ -77,33 +79,42 @@ interface Part {
 export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
   /** Those that are being written here. */
   const unfinished = new Set<string>()
-  /** How many read a body of several chunks here. What is replaced meanwhile goes when they are done. */
+  /** How many read a body of several chunks here. */
   const readers = new Map<string, number>()
-  const doomed = new Set<string>()
 
-  /** Tells how many chunks went. */
+  const dueIn = (millis: number, key: string, id: string): Effect.Effect<void, Trouble> =>
+    withNow((now) => keyspace.set(dueKey(now + millis, key, id), ""))
+
+  /** Tells how many chunks went. Who reads it here reads it to its end. */
   const clear = (key: string, id: string): Effect.Effect<number, Trouble> =>
-    Effect.withFiberRuntime((fiber) => {
-      if (!readers.has(id)) return keyspace.clear({ prefix: bodyPrefix(key, id) })
-      // A transaction may be rolled back. What it leaves behind is found when its time comes.
-      if (!inTransaction(fiber.currentContext)) doomed.add(id)
-      return Effect.succeed(0)
-    })
+    Effect.suspend(() =>
+      readers.has(id)
+        ? Effect.as(dueIn(grace, key, id), 0)
+        : keyspace.clear({ prefix: bodyPrefix(key, id) })
+    )
 
-  const leave = (key: string, id: string): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const left = (readers.get(id) ?? 1) - 1
-      if (left > 0) readers.set(id, left)
-      else readers.delete(id)
-      return left === 0 && doomed.delete(id) ? Effect.ignore(clear(key, id)) : Effect.void
-    })
+  /**
+   * Has a body go of which nothing is known any more. One of several chunks may be read at this moment, by another process
+   * perhaps, and so it goes a little later.
+   */
+  const retire = (key: string, { bytes, expiresAt, id }: StoredResponse): Effect.Effect<void, Trouble> =>
+    bytes <= chunkBytes
+      ? Effect.zipRight(
+        expiresAt === undefined ? Effect.void : keyspace.remove(dueKey(expiresAt, key, id)),
+        Effect.asVoid(clear(key, id))
+      )
+      : dueIn(grace, key, id)
+
+  const leave = (id: string): void => {
+    const left = (readers.get(id) ?? 1) - 1
+    if (left > 0) readers.set(id, left)
+    else readers.delete(id)
+  }
   const enter = (id: string): void => void readers.set(id, (readers.get(id) ?? 0) + 1)
   /** Those that were given to somebody, who has not begun to read them. */
-  const unread = new FinalizationRegistry<readonly [key: string, id: string]>(([key, id]) => {
-    Effect.runFork(leave(key, id))
-  })
+  const unread = new FinalizationRegistry<string>(leave)
   /** A body that is there from now on until it was read, or is forgotten. */
-  const held = (key: string, id: string, bytes: number, stream: Stream.Stream<Uint8Array, StorageError>): Body => {
+  const held = (id: string, bytes: number, stream: Stream.Stream<Uint8Array, StorageError>): Body => {
     enter(id)
     const token = {}
     let isHeld = true
@@ -113,12 +124,12 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
         if (isHeld) unread.unregister(token)
         else enter(id)
         isHeld = false
-        return Stream.ensuring(stream, leave(key, id))
+        return Stream.ensuring(stream, Effect.sync(() => leave(id)))
       }),
       whole: undefined
     }
     // Of the stream, too: who has that alone has the body.
-    unread.register(body.stream, [key, id], token)
+    unread.register(body.stream, id, token)
     return body
   }
 
@@ -152,7 +163,7 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
           const rest = pieces.end()
           return keyspace.setMany([
             ...(rest === undefined ? [] : [row(chunkKey(key, id, pieces.chunks - 1), rest)]),
-            due(dueAt ?? now + longestDownload, key, id)
+            due(Math.min(dueAt ?? Infinity, now + longestDownload), key, id)
           ])
         })
         const used = Effect.suspend(() => use({ bytes: pieces.bytes, id }))
@@ -217,7 +228,7 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
       (stat) =>
         stat.entries === Math.ceil(bytes / chunkBytes) &&
           stat.bytes === rowBytes(bytes, Buffer.byteLength(chunkKey(key, id, 0)))
-          ? Option.some(held(key, id, length, pieces(key, id, bytes, part, onDamaged)))
+          ? Option.some(held(id, length, pieces(key, id, bytes, part, onDamaged)))
           : Option.none()
     )
   }
@@ -236,7 +247,7 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
 
   /** Has been looked at. It is looked at again at a time if it is still there. */
   const looked = ({ id, key, row }: Due, now: number, again: number | undefined): Effect.Effect<void, Trouble> => {
-    const next = dueKey(again ?? now + longestDownload, key, id)
+    const next = dueKey(Math.min(again ?? Infinity, now + longestDownload), key, id)
     return next === row ? Effect.void : Effect.zipRight(keyspace.set(next, ""), Effect.asVoid(keyspace.remove(row)))
   }
 
@@ -251,6 +262,7 @@ export const makeBodies = (keyspace: Keyspace, mostBytes: number) => {
     isBusy: (id: string): boolean => unfinished.has(id) || readers.has(id),
     looked,
     read,
+    retire,
     write
   }
 }

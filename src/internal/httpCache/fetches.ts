@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import { waitFor } from "../storage/compat.js"
-import { inTransaction } from "../storage/transactions.js"
+import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 
 /**
  * What has become of it: it is stored; it is not, and others would not be served by it; or it came to no end.
@@ -91,6 +91,8 @@ export class Fetches {
   private readonly all = new Set<Fetch>()
   /** Those that others may wait for. */
   private readonly shared = new Map<string, Fetch>()
+  /** What is under way to be deleted. */
+  private readonly deletions = new Set<Deferred.Deferred<void>>()
 
   /** `sharedAs` names what is asked for, if others may wait for it. */
   begin(key: string, url: string, tags: ReadonlyArray<string>, sharedAs: string | undefined): Fetch {
@@ -125,9 +127,30 @@ export class Fetches {
 
   /** The same for what is stored under a key, and not for longer than a request can wait for a storage that is stuck. */
   settledFor(key: string): Effect.Effect<void> {
-    return this.all.size === 0
-      ? Effect.void
-      : Effect.raceFirst(this.stored((fetch) => fetch.key === key), Effect.asVoid(waitFor(longestStoring)))
+    if (this.all.size === 0 && this.deletions.size === 0) return Effect.void
+    const all = Effect.zipRight(this.stored((fetch) => fetch.key === key), this.deleted)
+    return Effect.raceFirst(all, Effect.asVoid(waitFor(longestStoring)))
+  }
+
+  /** Deletes behind the one who asks for it, outside of the transaction in which that may be. Requests wait for it. */
+  deleting(self: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const done = Deferred.unsafeMake<void>(FiberId.none)
+      this.deletions.add(done)
+      const over = Effect.sync(() => {
+        this.deletions.delete(done)
+        Deferred.unsafeDone(done, Exit.void)
+      })
+      return Effect.asVoid(Effect.forkDaemon(outsideTransactions(Effect.ensuring(self, over))))
+    })
+  }
+
+  private get deleted(): Effect.Effect<void> {
+    return Effect.withFiberRuntime((fiber) =>
+      inTransaction(fiber.currentContext)
+        ? Effect.void
+        : Effect.forEach([...this.deletions], Deferred.await, { discard: true })
+    )
   }
 
   /** The same for a URL. */

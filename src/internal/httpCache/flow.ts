@@ -18,7 +18,7 @@ import type { NewResponse, StoredResponse } from "../../HttpCacheStore.js"
 import { isTraced, waitFor, withNow } from "../storage/compat.js"
 import { inTransaction, outsideTransactions } from "../storage/transactions.js"
 import { makeAnswers } from "./answers.js"
-import { behind, makeArrivals } from "./arrivals.js"
+import { behind, lengthOf, makeArrivals } from "./arrivals.js"
 import { ask, type Asked, isKeyable } from "./asked.js"
 import { standsIn } from "./evaluate.js"
 import type { Fetch } from "./fetches.js"
@@ -26,7 +26,7 @@ import { ageOf, explicitLifetime, lifetimeOf } from "./freshness.js"
 import { makeInvalidation } from "./invalidation.js"
 import { makeLookup, nothingFound } from "./lookup.js"
 import type { Arrival, Execute, Failure, Found, Live, Parts, Trouble, Why } from "./parts.js"
-import { bodyOf } from "./response.js"
+import { bodyOf, isDecoded } from "./response.js"
 import { CurrentOptions } from "./settings.js"
 import { conditions, hasConditions, isForOrigin, namesTag, strongEquals, validated } from "./validators.js"
 import { selectingValues } from "./vary.js"
@@ -233,20 +233,19 @@ export const makeFlow = (parts: Parts) => {
       const plain = { ...asked, headers, isBackground: true, request }
       const why: Why = { collapsed: undefined, detail: "stale-while-revalidate", forwarded: "stale" }
       const failed = (cause: unknown): void => tell({ _tag: "RevalidationFailed", cause, url: asked.normal })
-      return forward(plain, found, execute, why, fetch, true).pipe(
+      return Effect.interruptible(forward(plain, found, execute, why, fetch, true)).pipe(
         Effect.onError(() => Effect.sync(() => fetch.end("abandoned"))),
         Effect.flatMap((response) => {
           if (response.status >= 500) {
             failed(new HttpClientError.ResponseError({ reason: "StatusCode", request, response }))
           }
-          return response.status === 304 ? Effect.void : Stream.runDrain(bodyOf(response))
+          return response.status === 304 ? Effect.void : Effect.interruptible(Stream.runDrain(bodyOf(response)))
         }),
         Effect.catchAllCause((cause) =>
           Effect.sync(() => {
             if (!Cause.isInterruptedOnly(cause)) failed(Cause.squash(cause))
           })
         ),
-        Effect.interruptible,
         outsideTransactions,
         Effect.forkIn(scope),
         Effect.asVoid
@@ -393,8 +392,19 @@ export const makeFlow = (parts: Parts) => {
       const stored = received(asked, response, now, now)
       const refusal = yield* refusalOf(asked, response, stored)
       if (refusal !== undefined) return false
-      const key = yield* placeOf(asked, stored)
-      return Option.isSome(yield* store.write(key, stored, bodyOf(response)))
+      const { all } = yield* look(asked, new Set())
+      const key = yield* placeOf(asked, { ...nothingFound(asked), all }, stored)
+      const length = isDecoded(response) ? undefined : lengthOf(response.headers["content-length"])
+      const fetch = fetches.begin(key, asked.normal, stored.tags, undefined)
+      let bytes = 0
+      const body = Stream.tap(bodyOf(response), (piece) =>
+        Effect.sync(() => {
+          bytes += piece.byteLength
+        }))
+      const isWanted = () => !fetch.isCancelled && (length === undefined || length === bytes)
+      return Option.isSome(
+        yield* Effect.ensuring(store.write(key, stored, body, { isWanted }), Effect.sync(() => fetch.end("stored")))
+      )
     })
 
   const asking = (

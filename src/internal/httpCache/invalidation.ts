@@ -4,7 +4,7 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import { inTransaction, outsideTransactions } from "../storage/transactions.js"
+import { inTransaction } from "../storage/transactions.js"
 import { groupsOf, groupTag } from "./arrivals.js"
 import type { Asked } from "./asked.js"
 import { keysOf, normalUrl } from "./key.js"
@@ -62,7 +62,10 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
     // What was sent stays sent, if the transaction is rolled back, or who has sent it is interrupted.
     return Effect.withFiberRuntime<void>((fiber) =>
       inTransaction(fiber.currentContext)
-        ? Effect.zipLeft(all, Effect.forkDaemon(outsideTransactions(all)))
+        ? Effect.zipLeft(
+          all,
+          fetches.deleting(all)
+        )
         : all
     ).pipe(Effect.uninterruptible)
   }

@@ -106,11 +106,16 @@ export const make = (
 
     const tagKeys = (key: string, all: Responses): ReadonlyArray<string> =>
       [...new Set(all.flatMap(({ tags }) => tags))].map((tag) => tagKey(tag, key))
+    const retireBodies = (key: string, all: Responses) =>
+      Effect.forEach(all, (response) => bodies.retire(key, response), { discard: true })
     const clearBodies = (key: string, all: Responses) =>
       Effect.forEach(all, ({ id }) => bodies.clear(key, id), { discard: true })
 
     /** Removes rows with all that goes with them, and tells how many there were. */
-    const removeAll = (keys: ReadonlyArray<string>): Effect.Effect<number, Trouble> =>
+    const removeAll = (
+      keys: ReadonlyArray<string>,
+      drop: (key: string, all: Responses) => Effect.Effect<void, Trouble>
+    ): Effect.Effect<number, Trouble> =>
       Effect.flatMap(rows.getMany(keys), (found) => {
         const gone = found.flatMap((row) =>
           Option.isNone(row) ? [] : [{ all: parseRow(row.value.key, row.value.value) ?? [], key: row.value.key }]
@@ -119,7 +124,7 @@ export const make = (
           rows.removeMany(keys),
           Effect.zipRight(
             byTag.removeMany(gone.flatMap(({ all, key }) => tagKeys(key, all))),
-            Effect.forEach(gone, ({ all, key }) => clearBodies(key, all), { discard: true })
+            Effect.forEach(gone, ({ all, key }) => drop(key, all), { discard: true })
           )
         )
       })
@@ -133,7 +138,8 @@ export const make = (
           key
         })),
         order: `http:order ${name}`,
-        removeMany: removeAll,
+        // Room is needed now.
+        removeMany: (keys) => removeAll(keys, clearBodies),
         stat: Effect.zipWith(rows.stat(), bodies.bytes, (known, bytes) => ({
           bytes: known.bytes + bytes,
           entries: known.entries
@@ -181,7 +187,7 @@ export const make = (
           const kept = new Set(after.map(({ id }) => id))
           const tags = tagKeys(key, after)
           const untagged = tagKeys(key, before).filter((row) => !tags.includes(row))
-          return clearBodies(key, before.filter(({ id }) => !kept.has(id))).pipe(
+          return retireBodies(key, before.filter(({ id }) => !kept.has(id))).pipe(
             Effect.zipRight(untagged.length === 0 ? Effect.void : byTag.removeMany(untagged)),
             Effect.zipRight(
               tags.length === 0
@@ -205,7 +211,7 @@ export const make = (
 
     const removed = (keys: ReadonlyArray<string>): Effect.Effect<number, Trouble> =>
       Effect.zipLeft(
-        removeAll(keys),
+        removeAll(keys, retireBodies),
         within((bounds) => Effect.forEach(keys, (key) => bounds.removed(key), { discard: true }))
       )
     const without = (key: string, id: string) => revise(key, (all) => all.filter((response) => response.id !== id))
