@@ -1,8 +1,8 @@
 /** What is asked of an HTTP cache by those who are interrupted anywhere, and by functions of the user that fail. */
-import { HttpClient, HttpClientResponse } from "@effect/platform"
+import { HttpClient, HttpClientRequest, HttpClientResponse } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Context, Effect, Exit, Fiber, FiberId, Layer, Option, Scheduler } from "effect"
+import { Chunk, Context, Effect, Exit, Fiber, FiberId, Layer, Option, Scheduler, Stream } from "effect"
 import { HttpCache, Storage } from "effect-kv"
 
 const turns = Effect.promise(async () => {
@@ -170,5 +170,146 @@ describe("HttpCache: functions of the user that throw", () => {
         deepStrictEqual(yield* soon("size", yield* Effect.forkDaemon(cache.size)), Exit.succeed(0))
         assert.isTrue(Exit.isSuccess(yield* soon("clear", yield* Effect.forkDaemon(cache.clear))))
       }).pipe(Effect.scoped))
+  }
+})
+
+describe("HttpCache: all at once", () => {
+  /** The same numbers for the same seed. */
+  const numbers = (seed: number) => {
+    let state = seed
+    return (below: number): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+      return Math.floor(state / 2 ** 32 * below)
+    }
+  }
+  const sizes = [1, 300, 262_144, 262_145, 700_000]
+  const known = new Map<string, Buffer>()
+  /** The body that goes by a name; no two are alike. */
+  const bodyFor = (name: string): Buffer => {
+    const before = known.get(name)
+    if (before !== undefined) return before
+    let hash = 7
+    for (const char of name) hash = (Math.imul(hash, 31) + (char.codePointAt(0) ?? 0)) >>> 0
+    const made = Buffer.alloc(sizes[hash % sizes.length] ?? 1)
+    for (let i = 0; i < made.length; i++) made[i] = i * 31 + (i >> 8) + hash
+    known.set(name, made)
+    return made
+  }
+  const rangeOf = (field: string | undefined, length: number) => {
+    const found = /bytes[= ](\d+)-(\d+)/.exec(field ?? "")
+    return found === null ? undefined : { first: Number(found[1]), last: Math.min(Number(found[2]), length - 1) }
+  }
+
+  for (const seed of [1, 2]) {
+    it.live(
+      `bytes are right, and nothing is older than what was written before, whoever is interrupted (${seed})`,
+      () =>
+        Effect.gen(function*() {
+          const random = numbers(seed)
+          const some = Effect.suspend(() => Effect.repeatN(turns, random(2)))
+          const versions = new Map<string, number>()
+          const current = (path: string): number => versions.get(path) ?? 0
+          const origin = HttpClient.make((request, { pathname }) =>
+            Effect.gen(function*() {
+              const answer = (text: Buffer | null, headers: Record<string, string>, status = 200) =>
+                HttpClientResponse.fromWeb(
+                  request,
+                  new Response(text === null ? null : ReadableStream.from(pieces(text)), { headers, status })
+                )
+              function* pieces(all: Buffer) {
+                for (let at = 0; at < all.length;) {
+                  const length = 1 + random(200_000)
+                  yield new Uint8Array(all.subarray(at, at + length))
+                  at += length
+                }
+              }
+              yield* some
+              if (request.method === "PUT") {
+                versions.set(pathname, current(pathname) + 1)
+                const version = current(pathname)
+                yield* some
+                return answer(null, { "x-version": `${version}` })
+              }
+              const version = current(pathname)
+              // Something may be written on the way.
+              yield* some
+              const language = pathname.includes("language") ? request.headers["accept-language"] ?? "" : ""
+              const name = `${pathname}:${version}:${language}`
+              const headers = {
+                "cache-control": pathname.includes("stale") ? "max-age=0" : "max-age=60",
+                etag: `"${name}"`,
+                "x-name": name,
+                "x-version": `${version}`,
+                ...(language === "" ? {} : { vary: "accept-language" })
+              }
+              if (request.headers["if-none-match"]?.includes(headers.etag) === true) return answer(null, headers, 304)
+              const all = bodyFor(name)
+              if (request.method === "HEAD") return answer(null, { ...headers, "content-length": `${all.length}` })
+              const range = rangeOf(request.headers["range"], all.length)
+              if (range === undefined) return answer(all, { ...headers, "content-length": `${all.length}` })
+              if (range.first >= all.length) return answer(null, { "cache-control": "no-store" }, 416)
+              return answer(
+                all.subarray(range.first, range.last + 1),
+                { ...headers, "content-range": `bytes ${range.first}-${range.last}/${all.length}` },
+                206
+              )
+            })
+          )
+          const context = yield* Layer.build(
+            Layer.provide(HttpCache.layer({ maxBytes: 3_000_000 }), [
+              Layer.succeed(HttpClient.HttpClient, origin),
+              Layer.fresh(Storage.layerMemory)
+            ])
+          )
+          const client = Context.get(context, HttpClient.HttpClient)
+          const outcomes = new Map<string, number>()
+          const written = new Map<string, number>()
+          const paths = ["/a", "/stale", "/language", "/language/stale"]
+
+          const read = (path: string, least: number) =>
+            Effect.gen(function*() {
+              const language = ["en", "de"][random(2)] ?? ""
+              const isHead = random(8) === 0
+              const range = isHead || random(4) > 0 ? undefined : `bytes=${random(3) * 100_000}-${random(700_000)}`
+              const response = yield* client.execute(
+                HttpClientRequest.make(isHead ? "HEAD" : "GET")(`http://origin.test${path}`, {
+                  headers: { "accept-language": language, ...(range === undefined ? {} : { range }) }
+                })
+              )
+              const { headers, status } = response
+              const outcome = Option.match(HttpCache.info(response), {
+                onNone: () => "none",
+                onSome: (info) => info.outcome
+              })
+              outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+              if (status === 416) return
+              const version = Number(headers["x-version"])
+              const name = `${path}:${version}:${path.includes("language") ? language : ""}`
+              deepStrictEqual(headers["x-name"], name)
+              assert.isAtLeast(version, least)
+              const all = bodyFor(name)
+              if (isHead) return deepStrictEqual(headers["content-length"], `${all.length}`)
+              const part = status === 206 ? rangeOf(headers["content-range"], all.length) : undefined
+              const want = part === undefined ? all : all.subarray(part.first, part.last + 1)
+              const got = random(2) === 0
+                ? new Uint8Array(yield* response.arrayBuffer)
+                : Buffer.concat(Chunk.toArray(yield* Stream.runCollect(response.stream)))
+              assert.isTrue(want.equals(got), `${outcome} ${status} ${name}`)
+            })
+          const one = Effect.suspend(() => {
+            const path = paths[random(paths.length)] ?? ""
+            if (random(12) === 0) {
+              return Effect.map(client.put(`http://origin.test${path}`), ({ headers }) => {
+                written.set(path, Math.max(written.get(path) ?? 0, Number(headers["x-version"])))
+              })
+            }
+            const reading = read(path, written.get(path) ?? 0)
+            return random(8) === 0 ? Effect.raceFirst(reading, some) : reading
+          })
+          yield* Effect.replicateEffect(Effect.repeatN(one, 40), 10, { concurrency: "unbounded", discard: true })
+          for (const outcome of ["hit", "miss", "revalidated"]) assert.isAbove(outcomes.get(outcome) ?? 0, 10, outcome)
+        }).pipe(Effect.scoped),
+      60_000
+    )
   }
 })
