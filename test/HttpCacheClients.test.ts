@@ -73,6 +73,49 @@ const binary = (length: number) => {
 
 const isFresh = { "Cache-Control": "max-age=100" }
 
+describe("HttpCache before node, with one connection", () => {
+  const oneConnection = Layer.provide(
+    NodeHttpClient.layerWithoutAgent,
+    NodeHttpClient.makeAgentLayer({ keepAlive: true, maxSockets: 1 })
+  )
+
+  it.scopedLive("a 304, and a 503 that something stale stands in for, leave it free", () =>
+    Effect.gen(function*() {
+      let isUp = true
+      const { seen, url } = yield* serving(({ headers }, response) => {
+        const fields = { "Cache-Control": "max-age=0, stale-if-error=100", ETag: "\"1\"" }
+        if (!isUp) return response.writeHead(503).end("down")
+        if (headers["if-none-match"] !== undefined) return response.writeHead(304, fields).end()
+        return response.writeHead(200, fields).end("body")
+      })
+      const storage = Layer.fresh(Storage.layerMemory)
+      for (const isStrict of [false, true]) {
+        const transport = isStrict
+          ? Layer.map(oneConnection, (context) =>
+            Context.add(
+              context,
+              HttpClient.HttpClient,
+              HttpClient.filterStatusOk(Context.get(context, HttpClient.HttpClient))
+            ))
+          : oneConnection
+        const context = yield* Layer.build(Layer.provide(HttpCache.layer(), [transport, storage]))
+        const client = Context.get(context, HttpClient.HttpClient)
+        const text = Effect.flatMap(client.get(url), (response) =>
+          Effect.map(response.text, (body) => [outcomeOf(response), body]))
+        isUp = true
+        deepStrictEqual(yield* text, ["miss", "body"])
+        for (let i = 0; i < 5; i++) {
+          deepStrictEqual(yield* text, ["revalidated", "body"])
+        }
+        isUp = false
+        for (let i = 0; i < 5; i++) {
+          deepStrictEqual(yield* text, ["stale", "body"])
+        }
+      }
+      assert.strictEqual(seen.length, 22)
+    }))
+})
+
 for (const { layer, name } of clients) {
   describe(`HttpCache before ${name}`, () => {
     const test = <A, E>(

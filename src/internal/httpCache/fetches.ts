@@ -26,6 +26,7 @@ const longestStoring = 1000
 /** @internal */
 export class Fetch {
   private isOutdated = false
+  private isOver = false
   /** The tags of which all was deleted since it began. */
   private readonly deletedTags = new Set<string>()
   /** All that comes has come, and is being stored, or what was stored of it is cleared. */
@@ -46,9 +47,9 @@ export class Fetch {
     private readonly onDone: (fetch: Fetch, isOver: boolean) => void
   ) {}
 
-  /** What was asked for before does not count any more. */
+  /** What was asked for before does not count any more, nor what comes when it is over: nobody could cancel that. */
   get isCancelled(): boolean {
-    return this.isOutdated || this.tags.some((tag) => this.deletedTags.has(tag))
+    return this.isOutdated || this.isOver || this.tags.some((tag) => this.deletedTags.has(tag))
   }
 
   cancel(): void {
@@ -60,6 +61,7 @@ export class Fetch {
   }
 
   end(outcome: Outcome): void {
+    this.isOver = true
     this.release(outcome)
     this.onDone(this, true)
     Deferred.unsafeDone(this.done, Exit.succeed(outcome))
@@ -77,12 +79,16 @@ export class Fetch {
 
   /** The outcome, unless nothing moves: who hangs must not keep others from trying. */
   get outcomeForOthers(): Effect.Effect<Outcome> {
-    const stalled = (progress: number): Effect.Effect<Outcome> =>
+    const stalled = (progress: number, wasComplete: boolean): Effect.Effect<Outcome> =>
       Effect.flatMap(
-        waitFor(progress === 0 || this.isWhole ? patience.beginning : patience.body),
-        () => this.progress === progress && !this.isComplete ? Effect.succeed("unshared") : stalled(this.progress)
+        waitFor(!wasComplete && (progress === 0 || this.isWhole) ? patience.beginning : patience.body),
+        () =>
+          this.progress === progress && this.isComplete === wasComplete
+            ? Effect.succeed("unshared")
+            : stalled(this.progress, this.isComplete)
       )
-    return Effect.raceFirst(Deferred.await(this.doneForOthers), Effect.suspend(() => stalled(this.progress)))
+    const moving = Effect.suspend(() => stalled(this.progress, this.isComplete))
+    return Effect.raceFirst(Deferred.await(this.doneForOthers), moving)
   }
 }
 

@@ -26,7 +26,7 @@ import { ageOf, explicitLifetime, lifetimeOf } from "./freshness.js"
 import { makeInvalidation } from "./invalidation.js"
 import { makeLookup, nothingFound } from "./lookup.js"
 import type { Arrival, Execute, Failure, Found, Live, Parts, Trouble, Why } from "./parts.js"
-import { bodyOf, isDecoded } from "./response.js"
+import { bodyOf, finish, isDecoded } from "./response.js"
 import { CurrentOptions } from "./settings.js"
 import { conditions, hasConditions, isForOrigin, namesTag, strongEquals, validated } from "./validators.js"
 import { selectingValues } from "./vary.js"
@@ -55,6 +55,10 @@ const discard = (response: Live): Effect.Effect<void> =>
   Effect.asVoid(Effect.forkDaemon(
     Effect.raceFirst(Effect.ignore(Stream.runDrain(Stream.take(response.stream, 1))), waitFor(100))
   ))
+
+/** The same for the response that a client fails by. */
+const discardOf = (error: unknown): Effect.Effect<void> =>
+  HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? discard(error.response) : Effect.void
 
 /** What other caches on the way have to know of the mode: the Fetch standard, section 4.6. */
 const endToEnd = ({ headers, mode }: Asked): Readonly<Record<string, string>> =>
@@ -150,11 +154,14 @@ export const makeFlow = (parts: Parts) => {
           ? yield* stale(failureOf(error.value))
           : undefined
         fetch.end(Cause.isInterruptedOnly(exit.cause) ? "abandoned" : "unshared")
-        return standing ?? (yield* Effect.failCause(exit.cause))
+        if (standing === undefined) return yield* Effect.failCause(exit.cause)
+        if (Option.isSome(error)) yield* discardOf(error.value)
+        return standing
       }
       const response = exit.value
       const arrival: Arrival = { asked, canStore, fetch, found, requestTime, response, responseTime, why }
       if (response.status === 304 && asking !== undefined) {
+        finish(response)
         const current = yield* revalidated(arrival)
         if (current !== undefined) {
           if (!canStore) fetch.end("stored")

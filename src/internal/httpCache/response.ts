@@ -19,6 +19,7 @@ import * as FiberId from "effect/FiberId"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { IncomingMessage } from "node:http"
 
 /**
  * Where a body comes from.
@@ -190,11 +191,28 @@ export const withHeaders = (
   })
 }
 
-/** What `fetch` has received, if that is where a response is from. What somebody has put together has no URL. */
-const fetched = (response: object): globalThis.Response | undefined => {
+/** That of the transport. */
+const innermost = (response: object): object => {
   let own = response
   while ("original" in own && typeof own.original === "object" && own.original !== null) own = own.original
+  return own
+}
+
+/** What `fetch` has received, if that is where a response is from. What somebody has put together has no URL. */
+const fetched = (response: object): globalThis.Response | undefined => {
+  const own = innermost(response)
   return "source" in own && own.source instanceof globalThis.Response && own.source.url !== "" ? own.source : undefined
+}
+
+/**
+ * Has a response without a body be over. Only the client of `node:http` has to be told: its connection is not free before.
+ * Reading it would fail with others, if it says that it has a length.
+ *
+ * @internal
+ */
+export const finish = (response: HttpClientResponse.HttpClientResponse): void => {
+  const own = innermost(response)
+  if ("source" in own && own.source instanceof IncomingMessage) own.source.resume()
 }
 
 /**
