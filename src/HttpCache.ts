@@ -38,7 +38,7 @@ import type { InvalidKey, StorageError } from "./StorageError.js"
  * - `reload`: not read, but written
  * - `no-cache`: what is stored is validated before it is used, unless it is fresh and `immutable`
  * - `force-cache`: what is stored is used however old it is; else the origin is asked
- * - `only-if-cached`: what is stored is used however old it is; else it is a `CacheMiss`
+ * - `only-if-cached`: what is stored is used however old it is; else there is a 504, or a `CacheMiss` (`onCacheMiss`)
  *
  * @since 0.1.0
  * @category models
@@ -133,7 +133,7 @@ export interface Options extends
   /** What may be stored at all; all that the RFC allows. */
   readonly statuses?: ReadonlyArray<number> | ((status: number) => boolean) | undefined
   /**
-   * Those that are cached: GET and HEAD. With another one, POST or QUERY, the body is a part of the key; it has to be
+   * Those that are cached, in place of GET and HEAD. With another one, POST or QUERY, the body is a part of the key; it has to be
    * text, JSON or bytes. A method that is named is taken for safe: it makes nothing invalid.
    */
   readonly methods?: ReadonlyArray<string> | undefined
@@ -339,9 +339,9 @@ export class HttpCache extends Context.Tag("effect-kv/HttpCache")<HttpCache, {
   ) => Effect.Effect<boolean, StorageError | InvalidKey | HttpClientError.ResponseError>
   /** Deletes all responses to a URL, and tells whether there were any. */
   readonly delete: (url: string | URL) => Effect.Effect<boolean, StorageError | InvalidKey>
-  /** Deletes the responses to all URLs that begin so, and tells of how many. */
+  /** Deletes the responses to all URLs that begin so, with a scheme at least, and tells of how many. */
   readonly deletePrefix: (prefix: string) => Effect.Effect<number, StorageError | InvalidKey>
-  /** The same for a host, with its port if it has one, and over all schemes. */
+  /** The same for a host, with its port if that is not the usual one, over http and https. */
   readonly deleteHost: (host: string) => Effect.Effect<number, StorageError | InvalidKey>
   /** The same for all that have a tag. */
   readonly deleteTag: (tag: string) => Effect.Effect<number, StorageError | InvalidKey>

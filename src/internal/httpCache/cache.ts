@@ -17,7 +17,7 @@ import type { StorageError } from "../../StorageError.js"
 import { failing, Fault } from "../storage/fault.js"
 import { makeFlow } from "./flow.js"
 import { ageOf, lifetimeOf } from "./freshness.js"
-import { prefixOf } from "./key.js"
+import { normalPrefix, prefixOf } from "./key.js"
 import { type Failure, makeParts, type OnStore, type Parts, type Trouble } from "./parts.js"
 import { parseSettings } from "./settings.js"
 
@@ -87,7 +87,7 @@ export const make = <R>(
     }
 
     /** Deletes what begins so. Keys of long URLs end with a hash, so there it takes a look at each. */
-    const deletePrefix = (begin: string): Effect.Effect<number, Trouble> =>
+    const deleteBeginning = (begin: string): Effect.Effect<number, Trouble> =>
       Effect.suspend(() => {
         fetches.cancel(({ url }) =>
           url.startsWith(begin)
@@ -102,6 +102,23 @@ export const make = <R>(
               : Effect.succeed(removed)
         )
       })
+    const deletePrefix = (prefix: string): Effect.Effect<number, Trouble> => {
+      const begin = normalPrefix(prefix)
+      return begin === undefined
+        ? Effect.fail(
+          invalid(`${prefix} is not how a URL begins: give its scheme at least, as in https://; clear deletes all`)
+        )
+        : deleteBeginning(begin)
+    }
+    const deleteHost = (host: string): Effect.Effect<number, Trouble> =>
+      /^(?:\[[\da-f:.]+\]|[^/?#@:\s[\]]+)(?::\d+)?$/i.test(host)
+        ? Effect.flatMap(
+          Effect.forEach(["http", "https"], (scheme) => urlOf(`${scheme}://${host}`)),
+          Effect.reduce(0, (sum, { host, protocol }) =>
+            Effect.map(deleteBeginning(`${protocol}//${host}/`), (removed) =>
+              sum + removed))
+        )
+        : Effect.fail(invalid(`${host} is no host: give a name or an address, and the port if it has one`))
 
     const settled = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
       Effect.zipRight(fetches.settled, self)
@@ -109,17 +126,14 @@ export const make = <R>(
     return {
       bytes: settled(store.bytes),
       clear: Effect.suspend(() => {
-        fetches.cancel(() => true)
+        fetches.cancel(() =>
+          true
+        )
         return settled(store.clear)
       }),
       delete: (url) =>
         settled(Effect.flatMap(Effect.flatMap(urlOf(url), flow.invalidate), (removed) => Effect.succeed(removed > 0))),
-      deleteHost: (host) =>
-        settled(Effect.flatMap(
-          Effect.forEach(["http", "https"], (scheme) => urlOf(`${scheme}://${host}`)),
-          Effect.reduce(0, (sum, { host, protocol }) =>
-            Effect.map(deletePrefix(`${protocol}//${host}/`), (removed) => sum + removed))
-        )),
+      deleteHost: (host) => settled(deleteHost(host)),
       deletePrefix: (prefix) => settled(deletePrefix(prefix)),
       deleteTag: (tag) => settled(Effect.suspend(() => flow.deleteTag(tag))),
       entries: Stream.unwrap(settled(Effect.succeed(
@@ -141,8 +155,7 @@ export const make = <R>(
       has: (input) =>
         Effect.map(found(input), ({ known }) =>
           known.selected !== undefined),
-      put: (input, response, own) =>
-        Effect.flatMap(asked(input, own), (request) => flow.put(request, response)),
+      put: (input, response, own) => Effect.flatMap(asked(input, own), (request) => flow.put(request, response)),
       removeExpired: settled(store.removeExpired),
       size: settled(store.size),
       transform: <E, R>(client: HttpClient.HttpClient.With<E, R>) =>

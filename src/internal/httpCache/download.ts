@@ -76,7 +76,8 @@ export const download = (
   running: Set<Effect.Effect<unknown>>
 ): Effect.Effect<Downloading> =>
   Effect.suspend(() => {
-    const toCaller = new Pipe<ResponseError | Broken>()
+    // Who reads slowly, or not at all, keeps nobody else waiting.
+    const toCaller = new Pipe<ResponseError | Broken>(Infinity, () => fetch.release("unshared"))
     const toStore = new Pipe<Trouble>(patience)
     const write = (body: Uint8Array | Stream.Stream<Uint8Array, Trouble>) =>
       store.write<Trouble>(key, response, body, { isWanted: () => !fetch.isCancelled && !toStore.isAbandoned })

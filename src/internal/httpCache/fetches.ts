@@ -131,10 +131,12 @@ export class Fetches {
     return this.stored(() => true)
   }
 
-  /** The same for what is stored under a key, and not for longer than a request can wait for a storage that is stuck. */
-  settledFor(key: string): Effect.Effect<void> {
+  /** The same for what is stored under a key, or of URLs that begin so, and not for longer than a request can wait for a storage that is stuck. */
+  settledFor(key: string, beginning?: string): Effect.Effect<void> {
     if (this.all.size === 0 && this.deletions.size === 0) return Effect.void
-    const all = Effect.zipRight(this.stored((fetch) => fetch.key === key), this.deleted)
+    const isMeant = ({ key: own, url }: Fetch): boolean =>
+      own === key || (beginning !== undefined && url.startsWith(beginning))
+    const all = Effect.zipRight(this.stored(isMeant), this.deleted)
     return Effect.raceFirst(all, Effect.asVoid(waitFor(longestStoring)))
   }
 

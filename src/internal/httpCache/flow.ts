@@ -409,9 +409,14 @@ export const makeFlow = (parts: Parts) => {
           bytes += piece.byteLength
         }))
       const isWanted = () => !fetch.isCancelled && (length === undefined || length === bytes)
-      return Option.isSome(
-        yield* Effect.ensuring(store.write(key, stored, body, { isWanted }), Effect.sync(() => fetch.end("stored")))
+      const written = yield* Effect.ensuring(
+        store.write(key, stored, body, { isWanted }),
+        Effect.sync(() => fetch.end("stored"))
       )
+      if (Option.isNone(written)) return false
+      count.stores(1)
+      tell({ _tag: "Stored", bytes, key, url: asked.normal })
+      return true
     })
 
   const asking = (

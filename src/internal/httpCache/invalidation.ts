@@ -55,7 +55,10 @@ export const makeInvalidation = ({ count, fetches, settings, store, tell, tolera
             count.invalidations(1)
             tell({ _tag: "Invalidated", url: normalUrl(url, settings.query) })
           }), { discard: true }),
-        Effect.forEach(groups, (group) => deleteTag(groupTag(asked.url, group)), { discard: true })
+        Effect.forEach(groups, (group) =>
+          Effect.map(deleteTag(groupTag(asked.url, group)), (removed) => {
+            if (removed > 0) count.invalidations(removed)
+          }), { discard: true })
       ),
       undefined
     )

@@ -95,6 +95,18 @@ export const keyOf = (url: string, { body, credentials, headers = [], method, pa
 }
 
 /**
+ * How URLs begin, in normal form; undefined if none begins so.
+ *
+ * @internal
+ */
+export const normalPrefix = (prefix: string): string | undefined => {
+  const [, scheme, host, rest = ""] = /^([a-z][a-z\d+.-]*):\/\/([^/?#]*)(.*)$/is.exec(prefix) ?? []
+  return scheme === undefined || host === undefined
+    ? undefined
+    : `${scheme.toLowerCase()}://${host.toLowerCase()}${normalEscapes(rest)}`
+}
+
+/**
  * The longest beginning that keys of URLs which begin with this have in common, and whether that says it all.
  *
  * @internal

@@ -10,7 +10,7 @@ import { partOf } from "./answers.js"
 import type { Asked } from "./asked.js"
 import { type Decision, evaluate } from "./evaluate.js"
 import { directivesOf } from "./freshness.js"
-import { noVarySettings, parseNoVarySearch } from "./key.js"
+import { keysOfPath, noVarySettings, parseNoVarySearch } from "./key.js"
 import { querySettings } from "./noVary.js"
 import type { Found, Parts, Trouble } from "./parts.js"
 import { matches } from "./vary.js"
@@ -61,7 +61,9 @@ export const makeLookup = ({ fetches, options, over, settings, store }: Parts) =
 
   const look = (asked: Asked, without: ReadonlySet<string>): Effect.Effect<Found, Trouble> =>
     Effect.gen(function*() {
-      yield* Effect.suspend(() => fetches.settledFor(asked.key))
+      yield* Effect.suspend(() =>
+        fetches.settledFor(asked.key, asked.url.search === "" ? undefined : keysOfPath(asked.url)[1])
+      )
       let key = asked.key
       let all = yield* store.read(key)
       if (all.length === 0) {

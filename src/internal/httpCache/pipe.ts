@@ -14,6 +14,8 @@ import { waitFor } from "../storage/compat.js"
 
 /** How far who takes may be behind. */
 const mostBytes = 1024 * 1024
+/** For how many milliseconds who takes may be behind until it counts as slow. */
+const slowness = 300
 
 /** @internal */
 export class Pipe<E> {
@@ -25,8 +27,11 @@ export class Pipe<E> {
   /** Whether nobody takes any more. */
   isAbandoned = false
 
-  /** How many milliseconds who puts waits for who takes; then it is as if that one were gone. */
-  constructor(private readonly patience = Infinity) {}
+  /**
+   * How many milliseconds who puts waits for who takes; then it is as if that one were gone. `onSlow` is called when it is
+   * waited for that is worth telling.
+   */
+  constructor(private readonly patience = Infinity, private readonly onSlow: () => void = () => undefined) {}
 
   /** Whether who takes is so far behind that it is waited for. */
   get isFull(): boolean {
@@ -83,12 +88,16 @@ export class Pipe<E> {
 
   private get room(): Effect.Effect<void> {
     const onTaken = (done: () => void): void => void this.onTake.add(done)
-    return this.patience === Infinity
-      ? Effect.async<void>((resume) => onTaken(() => resume(Effect.void)))
-      : Effect.flatMap(
-        waitFor(this.patience, onTaken),
-        (isTaken) => isTaken ? Effect.void : Effect.sync(() => this.abandon())
-      )
+    return Effect.flatMap(waitFor(slowness, onTaken), (isTaken) => {
+      if (isTaken) return Effect.void
+      this.onSlow()
+      return this.patience === Infinity
+        ? Effect.async<void>((resume) => onTaken(() => resume(Effect.void)))
+        : Effect.flatMap(
+          waitFor(this.patience - slowness, onTaken),
+          (isTakenThen) => isTakenThen ? Effect.void : Effect.sync(() => this.abandon())
+        )
+    })
   }
 
   private wakeTaker(): void {
