@@ -306,7 +306,7 @@ describe("HttpCache: all at once", () => {
             const reading = read(path, written.get(path) ?? 0)
             return random(8) === 0 ? Effect.raceFirst(reading, some) : reading
           })
-          yield* Effect.replicateEffect(Effect.repeatN(one, 40), 0, { concurrency: "unbounded", discard: true })
+          yield* Effect.replicateEffect(Effect.repeatN(one, 40), 10, { concurrency: "unbounded", discard: true })
           for (const outcome of ["hit", "miss", "revalidated"]) assert.isAbove(outcomes.get(outcome) ?? 0, 0, outcome)
         }).pipe(Effect.scoped),
       60_000

@@ -18,7 +18,7 @@ const longest = 256
 const withoutSpace = (value: string): string =>
   value.includes("\"") ? value.trim() : value.split(",").map((member) => member.trim()).join(",")
 
-/** Those in whose lists order and case mean nothing: RFC 9110 sections 12.5.3 and 12.5.4. */
+/** Lists in which case means nothing, and order nothing that could be relied on: RFC 9110 sections 12.5.3 and 12.5.4. */
 const asSet = (value: string): string => withoutSpace(value).toLowerCase().split(",").sort().join(",")
 
 const own: Policy["vary"] = { "accept-encoding": asSet, "accept-language": asSet }
