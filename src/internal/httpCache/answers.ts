@@ -172,5 +172,5 @@ export const makeAnswers = ({ count, miss, options, store, tell, tolerated }: Pa
     })
   }
 
-  return { answered, fromOrigin, missed, serve }
+  return { fromOrigin, missed, serve }
 }

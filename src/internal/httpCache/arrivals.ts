@@ -308,5 +308,5 @@ export const makeArrivals = (parts: Parts, { fromOrigin }: ReturnType<typeof mak
       return yield* (hasBody ? storedOnItsWay(arrival, key, stored) : storedAlone(arrival, key, stored))
     })
 
-  return { arrived, isStorable, placeOf, received, refusalOf, renewed }
+  return { arrived, isStorable, placeOf, received, refusalOf, renewed, storedNow }
 }

@@ -78,17 +78,17 @@ export const ask = (
       method: isRead ? undefined : method,
       partition
     }
-    const keyFor = (query: QuerySettings): string => keyOf(normalUrl(url, query), distinction)
+    const normal = normalUrl(url, settings.query)
     return {
       applied,
       directives: parseRequestDirectives(headers["cache-control"], headers["pragma"]),
       headers,
       isBackground: false,
-      key: keyFor(settings.query),
-      keyFor,
+      key: keyOf(normal, distinction),
+      keyFor: (query) => keyOf(normalUrl(url, query), distinction),
       method,
       mode: own.mode ?? "default",
-      normal: normalUrl(url, settings.query),
+      normal,
       request,
       url
     }

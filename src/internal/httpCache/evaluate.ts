@@ -4,7 +4,7 @@
  * @internal
  */
 import type { StoredResponse } from "../../HttpCacheStore.js"
-import type { RequestDirectives } from "./directives.js"
+import type { RequestDirectives, ResponseDirectives } from "./directives.js"
 import { ageOf, directivesOf, type Lifetime, lifetimeOf } from "./freshness.js"
 import type { Policy } from "./policy.js"
 
@@ -67,10 +67,7 @@ export const evaluate = (
   // What does not change while it is fresh is not asked about when a page is reloaded: RFC 8246 section 2.
   const isImmutable = directives.immutable && isFresh
   if (request.noCache || (mode === "validate" && !isImmutable)) return revalidate("request-no-cache")
-  // Of a response that was validated since, and then said that it is not to be stored, there is nothing to use.
-  if (directives.noCache === true || (directives.noStore && !directives.mustUnderstand)) {
-    return revalidate("response-no-cache")
-  }
+  if (isUnusable(directives)) return revalidate("response-no-cache")
   const staleness = age - lifetime.millis
   if (request.minFresh !== undefined && -staleness < request.minFresh * 1000) return revalidate("request-min-fresh")
   const isReload = request.maxAge === 0 && isImmutable
@@ -88,11 +85,14 @@ export const evaluate = (
     : revalidate("stale")
 }
 
+/** Without validation; also what was validated since, and then said that it is not to be stored. */
+const isUnusable = ({ mustUnderstand, noCache, noStore }: ResponseDirectives): boolean =>
+  noCache === true || (noStore && !mustUnderstand)
+
 /** Whether it must not be used stale, whatever happens: 5.2.2.2, 5.2.2.4, 5.2.2.8, 5.2.2.10. */
 const isStrict = (stored: StoredResponse, policy: Policy): boolean => {
   const directives = directivesOf(stored, policy)
-  return directives.mustRevalidate || directives.noCache === true ||
-    (directives.noStore && !directives.mustUnderstand) ||
+  return directives.mustRevalidate || isUnusable(directives) ||
     (policy.isShared && (directives.proxyRevalidate || directives.sMaxAge !== undefined))
 }
 

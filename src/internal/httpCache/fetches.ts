@@ -131,7 +131,15 @@ export class Fetches {
     return this.stored(() => true)
   }
 
-  /** The same for what is stored under a key, or of URLs that begin so, and not for longer than a request can wait for a storage that is stuck. */
+  /** The same for a URL. */
+  settledAt(url: string): Effect.Effect<void> {
+    return this.stored((fetch) => fetch.url === url)
+  }
+
+  /**
+   * The same for what is stored under a key, or of URLs that begin so; for no longer than a request can wait for a storage
+   * that is stuck.
+   */
   settledFor(key: string, beginning?: string): Effect.Effect<void> {
     if (this.all.size === 0 && this.deletions.size === 0) return Effect.void
     const isMeant = ({ key: own, url }: Fetch): boolean =>
@@ -159,11 +167,6 @@ export class Fetches {
         ? Effect.void
         : Effect.forEach([...this.deletions], Deferred.await, { discard: true })
     )
-  }
-
-  /** The same for a URL. */
-  settledAt(url: string): Effect.Effect<void> {
-    return this.stored((fetch) => fetch.url === url)
   }
 
   private stored(isMeant: (fetch: Fetch) => boolean): Effect.Effect<void> {

@@ -29,8 +29,12 @@ const ofConnection = new Set([
 /** What tells how the stored body is to be read: it stays what it was, as the body does. */
 const ofBody = new Set(["content-encoding", "content-length", "content-md5", "content-range"])
 
-/** The members of a list, in lower case. */
-const members = (list: string | undefined): ReadonlyArray<string> =>
+/**
+ * The members of a list, in lower case.
+ *
+ * @internal
+ */
+export const listOf = (list: string | undefined): ReadonlyArray<string> =>
   list === undefined ? [] : list.split(",").flatMap((member) => member.trim().toLowerCase() || [])
 
 const pick = (fields: Fields, isKept: (name: string) => boolean): Record<string, string> => {
@@ -54,7 +58,7 @@ export const storedFields = (
   dropped: ReadonlyArray<string>
 ): Fields => {
   const left = new Set([
-    ...members(fields["connection"]),
+    ...listOf(fields["connection"]),
     ...(directives.noCache === true ? [] : directives.noCache),
     ...(directives.private === true || !isShared ? [] : directives.private),
     ...dropped
@@ -89,6 +93,3 @@ export const decodedFields = (fields: Fields): Fields =>
  */
 export const notModifiedFields = (fields: Fields): Fields =>
   pick(fields, (name) => !name.startsWith("content-") || name === "content-location")
-
-/** @internal */
-export const listOf = members

@@ -60,6 +60,16 @@ const discard = (response: Live): Effect.Effect<void> =>
 const discardOf = (error: unknown): Effect.Effect<void> =>
   HttpClientError.isHttpClientError(error) && error._tag === "ResponseError" ? discard(error.response) : Effect.void
 
+/** What may be asked about when a request is forwarded: whole responses to its method. */
+const validatable = (asked: Asked, { all }: Found): ReadonlyArray<StoredResponse> =>
+  all.filter(({ method, range }) => method === asked.method && range === undefined)
+
+/** How old a stored response is, and how long it is fresh. */
+const agedAt = (now: number, { applied: { policy } }: Asked, stored: StoredResponse) => ({
+  age: ageOf(stored, now),
+  lifetime: lifetimeOf(stored, policy)
+})
+
 /** What other caches on the way have to know of the mode: the Fetch standard, section 4.6. */
 const endToEnd = ({ headers, mode }: Asked): Readonly<Record<string, string>> =>
   headers["cache-control"] !== undefined
@@ -70,19 +80,23 @@ const endToEnd = ({ headers, mode }: Asked): Readonly<Record<string, string>> =>
     ? { "cache-control": "no-cache", pragma: "no-cache" }
     : {}
 
+/** A fetch ends, whatever becomes of it. */
+const orAbandoned = <A, E, R>(fetch: Fetch, self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.onError(self, () => Effect.sync(() => fetch.end("abandoned")))
+
 /** @internal */
 export const makeFlow = (parts: Parts) => {
   const { count, fetches, options, scope, settings, store, tell, tolerate, tolerated } = parts
   const answers = makeAnswers(parts)
   const { fromOrigin, missed, serve } = answers
   const { look } = makeLookup(parts)
-  const { arrived, isStorable, placeOf, received, refusalOf, renewed } = makeArrivals(parts, answers)
+  const { arrived, isStorable, placeOf, received, refusalOf, renewed, storedNow } = makeArrivals(parts, answers)
   const { deleteTag, invalidate, invalidatedBy } = makeInvalidation(parts)
 
   /** The origin says that what is stored is current. Undefined if it is not about what is stored, or that is gone. */
   const revalidated = (arrival: Arrival): Effect.Effect<Live | undefined> => {
     const { asked, canStore, fetch, found, requestTime, response, responseTime, why } = arrival
-    const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
+    const own = validatable(asked, found)
     const target = validated(asked.headers, response.headers, found.selected, own.length > 0 ? own : found.all)
     if (target === undefined) return Effect.succeed(undefined)
     const update = received(asked, response, requestTime, responseTime)
@@ -106,7 +120,7 @@ export const makeFlow = (parts: Parts) => {
           asked,
           found.key,
           current,
-          { age: ageOf(current, now), lifetime: lifetimeOf(current, asked.applied.policy) },
+          agedAt(now, asked, current),
           "revalidated",
           why
         )
@@ -125,7 +139,7 @@ export const makeFlow = (parts: Parts) => {
   ): Effect.Effect<Live, E, R> =>
     Effect.gen(function*() {
       const mayAsk = asked.mode !== "reload" && asked.method !== "HEAD"
-      const own = found.all.filter(({ method, range }) => method === asked.method && range === undefined)
+      const own = validatable(asked, found)
       const asking = mayAsk ? conditions(asked.headers, found.selected, own) : undefined
       const request = HttpClientRequest.setHeaders(asked.request, { ...endToEnd(asked), ...asking })
       const requestTime = yield* currentMillis
@@ -141,10 +155,7 @@ export const makeFlow = (parts: Parts) => {
             asked,
             found.key,
             selected,
-            {
-              age: ageOf(selected, responseTime),
-              lifetime: lifetimeOf(selected, asked.applied.policy)
-            },
+            agedAt(responseTime, asked, selected),
             "stale",
             { ...why, detail: `origin-${failure}` }
           )
@@ -213,7 +224,7 @@ export const makeFlow = (parts: Parts) => {
     }
   }
 
-  /** A fetch ends, whatever becomes of it. */
+  /** A fetch that goes on as long as an effect. */
   const fetching = <E, R>(
     asked: Asked,
     sharedAs: string | undefined,
@@ -222,7 +233,7 @@ export const makeFlow = (parts: Parts) => {
     Effect.uninterruptibleMask((restore) =>
       Effect.suspend(() => {
         const fetch = fetches.begin(asked.key, asked.normal, asked.applied.tags, sharedAs)
-        return Effect.onError(restore(use(fetch)), () => Effect.sync(() => fetch.end("abandoned")))
+        return orAbandoned(fetch, restore(use(fetch)))
       })
     )
 
@@ -240,8 +251,7 @@ export const makeFlow = (parts: Parts) => {
       const plain = { ...asked, headers, isBackground: true, request }
       const why: Why = { collapsed: undefined, detail: "stale-while-revalidate", forwarded: "stale" }
       const failed = (cause: unknown): void => tell({ _tag: "RevalidationFailed", cause, url: asked.normal })
-      return Effect.interruptible(forward(plain, found, execute, why, fetch, true)).pipe(
-        Effect.onError(() => Effect.sync(() => fetch.end("abandoned"))),
+      return orAbandoned(fetch, Effect.interruptible(forward(plain, found, execute, why, fetch, true))).pipe(
         Effect.flatMap((response) => {
           if (response.status >= 500) {
             failed(new HttpClientError.ResponseError({ reason: "StatusCode", request, response }))
@@ -414,8 +424,7 @@ export const makeFlow = (parts: Parts) => {
         Effect.sync(() => fetch.end("stored"))
       )
       if (Option.isNone(written)) return false
-      count.stores(1)
-      tell({ _tag: "Stored", bytes, key, url: asked.normal })
+      storedNow(asked, key, bytes)
       return true
     })
 

@@ -34,7 +34,7 @@ export class Pipe<E> {
   constructor(private readonly patience = Infinity, private readonly onSlow: () => void = () => undefined) {}
 
   /** Whether who takes is so far behind that it is waited for. */
-  get isFull(): boolean {
+  private get isFull(): boolean {
     return this.bytes >= mostBytes
   }
 

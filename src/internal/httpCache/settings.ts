@@ -132,14 +132,19 @@ const lifeOf = (value: Said["timeToLive"]) => (now: number): number | undefined 
     ? undefined
     : Math.min(value instanceof Date ? Math.max(0, value.getTime() - now) : value, forEver)
 
+/** A flag that makes an expression remember where it was would make it forget every other URL. */
+const expressionOf = (url: RegExp): (url: URL) => boolean => {
+  const expression = new RegExp(url.source, url.flags.replace(/[gy]/g, ""))
+  return ({ href }) => expression.test(href)
+}
+
 const matcher = ({ url, when }: Rule): (request: HttpClientRequest.HttpClientRequest, url: URL) => boolean => {
   const isUrl = url === undefined
     ? () => true
     : typeof url === "string"
     ? glob(url)
     : url instanceof RegExp
-    // A flag that makes it remember where it was would make it forget every other URL.
-    ? (at: URL) => new RegExp(url.source, url.flags.replace(/[gy]/g, "")).test(at.href)
+    ? expressionOf(url)
     : url
   return (request, at) => isUrl(at) && when?.(request) !== false
 }
