@@ -61,6 +61,8 @@ export interface Codec<in out A, out R = never> {
   readonly equivalence: Equivalence<A>
   /** What is stored depends on where: it cannot be copied to another key as it is. */
   readonly bindsToKey: boolean
+  /** What it stores is text, which a store of bytes keeps as UTF-8. */
+  readonly storesText: boolean
 }
 
 /**
@@ -91,7 +93,7 @@ export class CodecError extends Data.TaggedError("CodecError")<{
 
 /**
  * Makes a codec of one's own. Return an `Exit` wherever no asynchronous work is needed. Set `bindsToKey` if what `encode`
- * makes depends on `at`.
+ * makes depends on `at`, and `storesText` if it is always text.
  *
  * @example
  * ```ts
@@ -115,8 +117,16 @@ export class CodecError extends Data.TaggedError("CodecError")<{
  * @category constructors
  */
 export const make = <A, R = never>(
-  codec: Omit<Codec<A, R>, TypeId | "bindsToKey"> & { readonly bindsToKey?: boolean | undefined }
-): Codec<A, R> => ({ [TypeId]: TypeId, ...codec, bindsToKey: codec.bindsToKey ?? false })
+  codec: Omit<Codec<A, R>, TypeId | "bindsToKey" | "storesText"> & {
+    readonly bindsToKey?: boolean | undefined
+    readonly storesText?: boolean | undefined
+  }
+): Codec<A, R> => ({
+  [TypeId]: TypeId,
+  ...codec,
+  bindsToKey: codec.bindsToKey ?? false,
+  storesText: codec.storesText ?? false
+})
 
 const failure = (operation: "encode" | "decode", at: At, detail: string, more?: {
   readonly issue?: ParseResult.ParseIssue
@@ -138,6 +148,7 @@ const failure = (operation: "encode" | "decode", at: At, detail: string, more?: 
 export const json = <A, I, R>(schema: Schema.Schema<A, I, R>): Codec<A, R> =>
   ofSchema(schema, {
     name: "JSON",
+    storesText: true,
     parse: (stored) => {
       if (typeof stored !== "string") throw new Error("bytes are stored there, and JSON is text")
       return stored === "" ? undefined : JSON.parse(stored)
@@ -178,7 +189,8 @@ export const msgpack = <A, I, R>(schema: Schema.Schema<A, I, R>): Codec<A, R> =>
       if (typeof stored === "string") throw new Error("text is stored there, and MessagePack is bytes")
       return messagePack.parse(stored)
     },
-    print: messagePack.print
+    print: messagePack.print,
+    storesText: false
   })
 
 /** How the encoded form of a schema is written. Both throw on what has no form. */
@@ -186,9 +198,10 @@ interface Format {
   readonly name: string
   readonly print: (encoded: unknown) => Value
   readonly parse: (stored: Value) => unknown
+  readonly storesText: boolean
 }
 
-const ofSchema = <A, I, R>(schema: Schema.Schema<A, I, R>, { name, parse, print }: Format): Codec<A, R> => {
+const ofSchema = <A, I, R>(schema: Schema.Schema<A, I, R>, { name, parse, print, storesText }: Format): Codec<A, R> => {
   const encode = ParseResult.encode(schema)
   const decode = ParseResult.decodeUnknown(schema)
   const misfit = (operation: "encode" | "decode", at: At) => (issue: ParseResult.ParseIssue) =>
@@ -214,7 +227,8 @@ const ofSchema = <A, I, R>(schema: Schema.Schema<A, I, R>, { name, parse, print 
             )
           }
         })),
-    equivalence: lazyEquivalence(schema)
+    equivalence: lazyEquivalence(schema),
+    storesText
   })
 }
 
@@ -254,7 +268,8 @@ export const text: Codec<string> = make({
       : value.isWellFormed()
       ? Exit.succeed(value)
       : Exit.fail(failure("encode", at, "the text contains a lone surrogate, which has no UTF-8 form")),
-  equivalence: (a, b) => a === b
+  equivalence: (a, b) => a === b,
+  storesText: true
 })
 
 /**

@@ -166,6 +166,8 @@ export interface Keyspace<K extends string | Uint8Array = string> {
   readonly removeMany: (keys: Iterable<K>) => Effect.Effect<number, StorageError | InvalidKey>
   /** Removes the first entries of the range and gives each of them to exactly one caller, in order. */
   readonly take: (range: Range<K>, limit: number) => Effect.Effect<Array<Entry<K>>, StorageError | InvalidKey>
+  /** The first entries of the range, in order, in one go. */
+  readonly peek: (range: Range<K>, limit: number) => Effect.Effect<Array<Entry<K>>, StorageError | InvalidKey>
   /**
    * The entries of a range in order, read page by page; nothing is held between pages. What is there throughout is seen
    * exactly once; what comes or goes meanwhile may or may not be seen.

@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import { show } from "./internal/show.js"
 
 /**
  * Why a storage operation failed.
@@ -162,25 +163,5 @@ export class CounterError extends Data.TaggedError("CounterError")<{
     return `${this.current} + ${this.by} at key ${show(this.key)} in keyspace ${show(this.keyspace)} ${
       because[this.reason]
     }`
-  }
-}
-
-const shown = 80
-
-/** A short, printable form of a key, a name or a value. */
-const show = (value: unknown): string => {
-  if (value instanceof Uint8Array) {
-    const hex = Array.from(value.subarray(0, shown / 2), (byte) => byte.toString(16).padStart(2, "0")).join("")
-    return `0x${hex}${value.length > shown / 2 ? `... (${value.length} bytes)` : ""}`
-  }
-  if (typeof value === "string") {
-    return JSON.stringify(value.length > shown ? `${value.slice(0, shown)}...` : value) +
-      (value.length > shown ? ` (${value.length} characters)` : "")
-  }
-  if (typeof value !== "object" || value === null) return String(value)
-  try {
-    return JSON.stringify(value).slice(0, shown * 2)
-  } catch {
-    return String(value)
   }
 }

@@ -27,6 +27,27 @@ export * as HttpCacheStore from "./HttpCacheStore.js"
 export * as KeyValueStore from "./KeyValueStore.js"
 
 /**
+ * The client API of Kyoto Tycoon.
+ *
+ * @since 0.1.0
+ */
+export * as KtCompat from "./KtCompat.js"
+
+/**
+ * What can go wrong with a Kyoto Tycoon database.
+ *
+ * @since 0.1.0
+ */
+export * as KtError from "./KtError.js"
+
+/**
+ * What a Kyoto Tycoon server knows to do, in this process.
+ *
+ * @since 0.1.0
+ */
+export * as KtTransport from "./KtTransport.js"
+
+/**
  * Memoised functions.
  *
  * @since 0.1.0

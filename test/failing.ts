@@ -41,6 +41,7 @@ export const failingWith = (reason: StorageError.StorageErrorReason): Layer.Laye
       keys: () => Stream.fromEffect(fail("keys")()),
       modify: fail("modify"),
       name,
+      peek: fail("peek"),
       remove: fail("remove"),
       removeExpired: fail("removeExpired"),
       removeMany: fail("removeMany"),

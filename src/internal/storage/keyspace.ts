@@ -46,10 +46,7 @@ export interface Driver<K> {
   readonly remove: (key: K, call: Call<StorageError>) => Effect.Effect<boolean, StorageError>
   readonly removeMany: (keys: ReadonlyArray<K>, call: Call<StorageError>) => Effect.Effect<number, StorageError>
   readonly take: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<Array<Entry<K>>, StorageError>
-  readonly entries: (
-    bounds: Bounds<K>,
-    call: Call<StorageError>
-  ) => Effect.Effect<ReadonlyArray<Entry<K>>, StorageError>
+  readonly entries: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<Array<Entry<K>>, StorageError>
   readonly keys: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<ReadonlyArray<K>, StorageError>
   readonly stat: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<Stat, StorageError>
   readonly clear: (bounds: Bounds<K>, call: Call<StorageError>) => Effect.Effect<number, StorageError>
@@ -213,6 +210,11 @@ export const makeKeyspace = <K extends string | Uint8Array>(
           bounds.limit === 0
             ? Effect.succeed([])
             : writing(driver.take(bounds, at("take")), (entries) => entries.length)
+      ),
+    peek: (range, limit) =>
+      withRange(
+        { ...range, limit: Math.min(range.limit ?? Infinity, limit) },
+        (bounds) => bounds.limit === 0 ? Effect.succeed([]) : driver.entries(bounds, at("peek"))
       ),
     entries: (range) =>
       pages(range, (bounds) => driver.entries(bounds, at("entries")), (entry) => entry.key, entrySize),

@@ -36,6 +36,7 @@ export const provided = <A, R>(codec: Codec.Codec<A, R>, context: Context.Contex
     bindsToKey: codec.bindsToKey,
     decode: (stored, at) => safely("decode", at, () => provide(codec.decode(stored, at))),
     encode: (value, at) => safely("encode", at, () => provide(codec.encode(value, at))),
-    equivalence: codec.equivalence
+    equivalence: codec.equivalence,
+    storesText: codec.storesText
   })
 }

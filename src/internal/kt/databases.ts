@@ -1,0 +1,198 @@
+/**
+ * Databases by their names, numbers and expressions, each a keyspace of a `Storage`.
+ *
+ * @internal
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { KtError } from "../../KtError.js"
+import * as Storage from "../../Storage.js"
+import type { StorageError } from "../../StorageError.js"
+import { failing, Fault } from "../storage/fault.js"
+import { bytesOf } from "./bytes.js"
+
+/** @internal */
+export type Bytes = Storage.Keyspace<Uint8Array>
+
+/** @internal */
+export interface Database {
+  readonly index: number
+  /** As it was given, without its settings. */
+  readonly path: string
+  /** The last part of the path. */
+  readonly name: string
+  /** Whether cursors go backward, and to places between keys. */
+  readonly isOrdered: boolean
+  /** The number that the original has for this kind. */
+  readonly type: number
+  readonly storage: Storage.Storage["Type"]
+  readonly keyspace: Bytes
+  /** Has all that was written reach the disk. */
+  readonly sync: Effect.Effect<void, StorageError>
+  /** How often it was cleared: a cursor loses its position with that. */
+  cleared: number
+}
+
+/** The kinds of databases: by their expression in memory, or the end of their file's name. */
+const kinds: Readonly<Record<string, readonly [type: number, isOrdered: boolean]>> = {
+  "*": [32, false],
+  "+": [17, true],
+  "-": [16, false],
+  ":": [24, false],
+  "%": [33, true],
+  ".kcd": [64, false],
+  ".kcf": [65, true],
+  ".kch": [48, false],
+  ".kct": [49, true]
+}
+
+const isInMemory = (path: string): boolean => path.length === 1 && Object.hasOwn(kinds, path)
+
+interface Expression {
+  readonly path: string
+  readonly name: string
+  readonly kind: readonly [type: number, isOrdered: boolean]
+  readonly isPersistent: boolean
+}
+
+const parse = (expression: string): Effect.Effect<Expression, KtError> => {
+  const [path = "", ...settings] = expression.split("#")
+  const name = path.slice(path.lastIndexOf("/") + 1)
+  if (name === "") {
+    return Effect.fail(
+      new KtError({
+        detail: `${JSON.stringify(expression)} names no database; give "%" for one in memory, or the name of a file`,
+        method: "open",
+        reason: "InvalidArgument"
+      })
+    )
+  }
+  const kind = kinds[path.slice(0, 1)] && isInMemory(path) ? kinds[path] : kinds[name.slice(name.lastIndexOf("."))]
+  const bounds = settings.filter((setting) => /^(kt)?cap(cnt|siz)=/.test(setting))
+  return Effect.as(
+    bounds.length === 0
+      ? Effect.void
+      : Effect.logWarning(`the database ${path} is not bounded: ${bounds.join(" and ")} changes nothing here`),
+    {
+      isPersistent: settings.some((setting) => /^ktopts=\w*p/.test(setting)),
+      kind: kind ?? [49, true],
+      name,
+      path
+    }
+  )
+}
+
+/** A keyspace in which nothing expires. */
+const persistent = (keyspace: Bytes): Bytes => ({
+  ...keyspace,
+  modify: (key, f) =>
+    keyspace.modify(key, (entry) => {
+      const [answer, change] = f(entry)
+      return [answer, change._tag === "Put" ? Storage.put(change.value) : change]
+    }),
+  set: (key, value) => keyspace.set(key, value),
+  setMany: (entries) => keyspace.setMany(Array.from(entries, (entry) => ({ ...entry, expiresAt: undefined })))
+})
+
+/** A `Storage`, and how what is written there reaches the disk. */
+type Opened = Pick<Database, "storage" | "sync">
+
+const withoutDisk = (storage: Storage.Storage["Type"]): Opened => ({ storage, sync: storage.maintenance.flush })
+
+const open = (
+  index: number,
+  { isPersistent, kind, name, path }: Expression,
+  { storage, sync }: Opened,
+  keyspace: string
+): Effect.Effect<Database, StorageError> =>
+  Effect.map(storage.keyspace(keyspace, { keys: "bytes" }), (keyspace) => ({
+    cleared: 0,
+    index,
+    isOrdered: kind[1],
+    keyspace: isPersistent ? persistent(keyspace) : keyspace,
+    name,
+    path,
+    storage,
+    sync,
+    type: kind[0]
+  }))
+
+/**
+ * Databases in one `Storage`, by their names.
+ *
+ * @internal
+ */
+export const onStorage = (
+  storage: Storage.Storage["Type"],
+  names: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<Database>, StorageError | KtError> =>
+  Effect.forEach(
+    names,
+    (name, index) =>
+      Effect.flatMap(parse(name), (parsed) => open(index, parsed, withoutDisk(storage), `kt ${parsed.path}`))
+  )
+
+/**
+ * Databases in memory and in files. Those in memory are in one `Storage`, and so have transactions in common.
+ *
+ * @internal
+ */
+export const ofExpressions = (
+  expressions: ReadonlyArray<string>
+): Effect.Effect<ReadonlyArray<Database>, StorageError | KtError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const memory = Context.get(yield* Layer.build(Layer.fresh(Storage.layerMemory)), Storage.Storage)
+    return yield* Effect.forEach(expressions, (expression, index) =>
+      Effect.flatMap(parse(expression), (parsed) =>
+        isInMemory(parsed.path)
+          ? open(index, parsed, withoutDisk(memory), `kt ${index}`)
+          : Effect.flatMap(file(parsed.path), (opened) =>
+            open(index, parsed, opened, "kt"))))
+  })
+
+/** The driver of SQLite is loaded only if there is a file. */
+const file = (filename: string): Effect.Effect<Opened, StorageError, Scope.Scope> =>
+  Effect.gen(function*() {
+    const sqlite = yield* Effect.tryPromise({
+      catch: (cause) =>
+        failing("open")(new Fault("Unavailable", `${filename} needs @effect/sql-sqlite-node; install it`, cause)),
+      try: () => import("../../Sqlite.js")
+    })
+    const context = yield* Layer.build(Layer.provideMerge(Storage.layer(), sqlite.layer({ filename })))
+    const storage = Context.get(context, Storage.Storage)
+    const checkpoint = Effect.asVoid(Effect.mapInputContext(
+      sqlite.checkpoint,
+      (own: Context.Context<never>) => Context.merge(own, context)
+    ))
+    return { storage, sync: Effect.zipRight(storage.maintenance.flush, checkpoint) }
+  })
+
+/**
+ * Runs an effect in one transaction over several databases. Those of different storages are committed one after the
+ * other.
+ *
+ * @internal
+ */
+export const together = <A, E, R>(
+  databases: Iterable<Database>,
+  self: Effect.Effect<A, E, R>
+): Effect.Effect<A, E | StorageError, R> => {
+  let all: Effect.Effect<A, E | StorageError, R> = self
+  for (const storage of new Set(Array.from(databases, ({ storage }) => storage))) {
+    all = storage.transaction(all, { retry: true })
+  }
+  return all
+}
+
+/**
+ * Entries whose values are bytes, as all are that were written here.
+ *
+ * @internal
+ */
+export const stored = <K>(entry: Storage.Entry<K>): Storage.Entry<K> & { readonly value: Uint8Array } =>
+  hasBytes(entry) ? entry : { ...entry, value: bytesOf(entry.value) }
+
+const hasBytes = <K>(entry: Storage.Entry<K>): entry is Storage.Entry<K> & { readonly value: Uint8Array } =>
+  typeof entry.value !== "string"

@@ -1,0 +1,286 @@
+/**
+ * A Kyoto Tycoon server without the server: what it does, over `Storage`.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { KtError } from "../../KtError.js"
+import type { Call, Database as Reference, Failure, KtTransport, Options, Pair, Procedure } from "../../KtTransport.js"
+import * as Storage from "../../Storage.js"
+import { InvalidKey, StorageError } from "../../StorageError.js"
+import { providing } from "../done.js"
+import { nextTurn, realMillis } from "../storage/compat.js"
+import { lastingContext } from "../storage/transactions.js"
+import * as bulk from "./bulk.js"
+import { bytesOf, latin1, utf8 } from "./bytes.js"
+import { Conditions } from "./conditions.js"
+import * as cursor from "./cursor.js"
+import { type Bytes, type Database, ofExpressions, onStorage, stored, together } from "./databases.js"
+import * as matching from "./matching.js"
+import { parseLua } from "./numbers.js"
+import { divide, type Engine } from "./procedures/define.js"
+import { procedures as builtIn } from "./procedures/index.js"
+import * as records from "./records.js"
+import { noCounts, report, status } from "./report.js"
+import { type UpdateLog, withLog } from "./updateLog.js"
+
+/** How many expired records are removed in one go. */
+const slice = 256
+
+/** The numbers and words that the original has for errors. */
+const codes: Partial<Record<KtError["reason"], readonly [code: number, message: string]>> = {
+  CorruptContainer: [8, "logic"],
+  InvalidArgument: [2, "invalid"],
+  InvalidPattern: [8, "logic"],
+  NoRecord: [7, "norec"],
+  NotANumber: [8, "logic"],
+  NotImplemented: [1, "noimpl"],
+  Overflow: [8, "logic"]
+}
+
+const noLog: UpdateLog = {
+  changes: () => Stream.fail(unlogged("changes")),
+  list: Effect.suspend(() => Effect.fail(unlogged("ulogList"))),
+  remove: () => Effect.fail(unlogged("ulogRemove"))
+}
+
+const unlogged = (method: string): KtError =>
+  new KtError({
+    detail: "there is no update log; ask for it with `updateLog: { serverId }`",
+    method,
+    reason: "NotImplemented"
+  })
+
+/** The database of a call, which those of the protocol have among their parameters. */
+const databaseOf = ({ db }: Call, given: ReadonlyMap<string, Uint8Array>): Reference => {
+  const index = given.get("db")
+  return index === undefined ? db ?? 0 : parseLua(latin1(index)) ?? latin1(index)
+}
+
+const asData = (parameters: NonNullable<Call["parameters"]>): ReadonlyArray<Pair> =>
+  Object.entries(parameters).flatMap(([name, value]): ReadonlyArray<Pair> =>
+    value === undefined ? [] : [[utf8(name), bytesOf(value)]]
+  )
+
+/** What a procedure of the user's fails with, as an error of ours. */
+const failed = (name: string) => (cause: unknown): Failure =>
+  cause instanceof KtError || cause instanceof StorageError || cause instanceof InvalidKey
+    ? cause
+    : new KtError({
+      cause,
+      detail: `it failed with ${cause instanceof Error ? cause.message : String(cause)}; nothing was written`,
+      method: name,
+      reason: "ProcedureFailed"
+    })
+
+const build = <R>(
+  opened: ReadonlyArray<Database>,
+  { procedures = [], updateLog }: Options<R> = {}
+): Effect.Effect<KtTransport["Type"], StorageError, R> =>
+  Effect.gen(function*() {
+    const { databases, log } = updateLog === undefined
+      ? { databases: opened, log: noLog }
+      : yield* withLog(opened, updateLog.serverId)
+    const own = new Map(procedures.map((procedure) => [procedure.name, procedure]))
+    const provide = providing(yield* lastingContext<R>())
+    const since = realMillis()
+    const counts = noCounts()
+    const conditions = new Conditions()
+    let lastError = { code: 0, message: "success" }
+    const engine: Engine = { arrivals: new Conditions(), lastError: () => lastError }
+
+    const find = (reference: Reference): Either.Either<Database, KtError> => {
+      const database = typeof reference === "number"
+        ? databases[reference]
+        : databases.findLast(({ name, path }) => name === reference || path === reference)
+      return database === undefined
+        ? Either.left(
+          new KtError({
+            detail: `there is no database ${JSON.stringify(reference)}; there are ${
+              databases.map(({ index, name }) => `${index} (${name})`).join(", ")
+            }`,
+            method: "database",
+            reason: "NoDatabase"
+          })
+        )
+        : Either.right(database)
+    }
+
+    const on = <A>(
+      reference: Reference,
+      use: (database: Database) => Effect.Effect<A, Failure>
+    ): Effect.Effect<A, Failure> => {
+      const database = find(reference)
+      return Either.isRight(database) ? use(database.right) : Effect.fail(database.left)
+    }
+
+    /** `on`, for what may be refused: the error is remembered. */
+    const trying = <A>(
+      reference: Reference,
+      use: (database: Database) => Effect.Effect<A, Failure>
+    ): Effect.Effect<A, Failure> => noting(on(reference, use))
+
+    const noting = <A>(self: Effect.Effect<A, Failure>): Effect.Effect<A, Failure> =>
+      Effect.tapError(self, (error) =>
+        Effect.sync(() => {
+          const [code, message] = (error._tag === "KtError" ? codes[error.reason] : undefined) ?? [15, "misc"]
+          lastError = { code, message }
+        }))
+
+    const counting = <A>(found: Option.Option<A>): Option.Option<A> => {
+      counts.get++
+      if (Option.isNone(found)) counts.get_misses++
+      return found
+    }
+    const countingSet = (isSet: boolean): boolean => {
+      counts.set++
+      if (!isSet) counts.set_misses++
+      return isSet
+    }
+    const countingRemove = (isRemoved: boolean): boolean => {
+      counts.remove++
+      if (!isRemoved) counts.remove_misses++
+      return isRemoved
+    }
+
+    const callOwn = (
+      procedure: Procedure<R>,
+      { data = [], parameters = {} }: Call
+    ): Effect.Effect<ReadonlyArray<Pair>, Failure> =>
+      together(
+        databases,
+        Effect.mapError(
+          Effect.catchAllDefect(
+            Effect.suspend(() => provide(procedure.run(transport, [...asData(parameters), ...data]))),
+            Effect.fail
+          ),
+          failed(procedure.name)
+        )
+      )
+
+    const call = (call: Call): Effect.Effect<ReadonlyArray<Pair>, Failure> => {
+      counts.script++
+      const procedure = own.get(call.name)
+      if (procedure !== undefined) return callOwn(procedure, call)
+      const known = builtIn.get(call.name)
+      if (known === undefined) {
+        return Effect.fail(
+          new KtError({
+            detail: "there is no such procedure; register it where the databases are opened",
+            method: call.name,
+            reason: "NoProcedure"
+          })
+        )
+      }
+      const { data, given } = divide(call, known.parameters)
+      return on(databaseOf(call, given), (database) => known.run(given, data, database, engine))
+    }
+
+    const transport: KtTransport["Type"] = {
+      get: (db, key) =>
+        on(db, ({ keyspace }) => Effect.map(keyspace.get(key), (found) => counting(Option.map(found, stored)))),
+      getMany: (addresses) => Effect.map(bulk.getMany(find, addresses), (all) => all.map(counting)),
+      check: (db, key) =>
+        on(db, ({ keyspace }) =>
+          Effect.map(keyspace.get(key), (found) =>
+            Option.map(
+              counting(found),
+              (entry) => ({ bytes: stored(entry).value.length, expiresAt: entry.expiresAt })
+            ))),
+      set: (db, key, value, expiry) =>
+        on(db, ({ keyspace }) => {
+          counts.set++
+          return records.set(keyspace, key, value, expiry)
+        }),
+      setMany: (items) => {
+        counts.set += items.length
+        return bulk.setMany(find, items)
+      },
+      add: (db, key, value, expiry) =>
+        on(db, ({ keyspace }) =>
+          Effect.map(records.write(keyspace, key, value, expiry, (isThere) => !isThere), countingSet)),
+      replace: (db, key, value, expiry) =>
+        on(db, ({ keyspace }) =>
+          Effect.map(
+            records.write(keyspace, key, value, expiry, (isThere) =>
+              isThere),
+            countingSet
+          )),
+      append: (db, key, value, expiry) => on(db, ({ keyspace }) => records.append(keyspace, key, value, expiry)),
+      increment: (db, key, by, orig, expiry) =>
+        trying(db, ({ keyspace }) => records.increment(keyspace, key, by, orig, expiry)),
+      incrementDouble: (db, key, by, orig, expiry) =>
+        trying(db, ({ keyspace }) => records.incrementDouble(keyspace, key, by, orig, expiry)),
+      cas: (db, key, expected, next, expiry) =>
+        on(db, ({ keyspace }) => Effect.map(records.cas(keyspace, key, expected, next, expiry), countingSet)),
+      remove: (db, key) => on(db, ({ keyspace }) => Effect.map(keyspace.remove(key), countingRemove)),
+      removeMany: (addresses) => {
+        counts.remove += addresses.length
+        return bulk.removeMany(find, addresses)
+      },
+      seize: (db, key) =>
+        on(db, ({ keyspace }) =>
+          Effect.map(
+            keyspace.take({ from: key, through: key }, 1),
+            ([entry]) => counting(Option.map(Option.fromNullable(entry), stored))
+          )),
+      touch: (db, keys, change) =>
+        on(db, (database) => together([database], records.touch(database.keyspace, keys, change))),
+
+      matchPrefix: (db, prefix, max) => on(db, ({ keyspace }) => matching.matchPrefix(keyspace, prefix, max)),
+      matchRegex: (db, regex, max) => trying(db, ({ keyspace }) => matching.matchRegex(keyspace, regex, max)),
+      matchSimilar: (db, origin, distance, of, max) =>
+        on(db, ({ keyspace }) => matching.matchSimilar(keyspace, origin, distance, of, max)),
+      entries: (db) => Stream.unwrap(on(db, ({ keyspace }) => Effect.succeed(Stream.map(keyspace.entries(), stored)))),
+      keys: (db) => Stream.unwrap(on(db, ({ keyspace }) => Effect.succeed(keyspace.keys()))),
+      cursor: (db) => on(db, (database) => Effect.sync(() => cursor.make(database))),
+
+      call: (request) => noting(call(request)),
+
+      wait: (condition, millis) => conditions.wait(condition, millis),
+      signal: (condition, all) => Effect.sync(() => conditions.signal(condition, all)),
+
+      clear: (db) =>
+        on(db, (database) =>
+          Effect.map(database.keyspace.clear(), () => {
+            database.cleared++
+          })),
+      synchronize: (db, hard) => on(db, ({ storage, sync }) => hard ? sync : storage.maintenance.flush),
+      vacuum: (db) => on(db, ({ keyspace }) => vacuum(keyspace)),
+      status: (db) => on(db, status),
+      report: Effect.suspend(() => report(databases, counts, since)),
+      lastError: Effect.sync(engine.lastError),
+
+      ulogList: log.list,
+      ulogRemove: log.remove,
+      changes: log.changes
+    }
+    return transport
+  })
+
+const vacuum = (keyspace: Bytes): Effect.Effect<void, StorageError> =>
+  Effect.flatMap(
+    keyspace.removeExpired({ limit: slice }),
+    ({ more }) => more ? Effect.zipRight(nextTurn, vacuum(keyspace)) : Effect.void
+  )
+
+/** @internal */
+export const makeOnStorage = <R>(
+  names: ReadonlyArray<string>,
+  options: Options<R> | undefined
+): Effect.Effect<KtTransport["Type"], StorageError | KtError, Storage.Storage | R> =>
+  Effect.flatMap(
+    Storage.Storage,
+    (storage) => Effect.flatMap(onStorage(storage, names), (databases) => build(databases, options))
+  )
+
+/** @internal */
+export const makeOfExpressions = <R>(
+  expressions: ReadonlyArray<string>,
+  options: Options<R> | undefined
+): Effect.Effect<KtTransport["Type"], StorageError | KtError, Scope.Scope | R> =>
+  Effect.flatMap(ofExpressions(expressions), (databases) => build(databases, options))

@@ -1,0 +1,290 @@
+/**
+ * Queues: a record for each item, whose key tells its priority and its number, so that the first in order is the next. The
+ * record under the name of the queue counts the numbers.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type { Failure } from "../../../KtTransport.js"
+import type * as Storage from "../../../Storage.js"
+import { afterCommit } from "../../storage/service.js"
+import { inTransaction } from "../../storage/transactions.js"
+import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
+import type { Bytes, Database } from "../databases.js"
+import { never } from "../expiry.js"
+import { padded } from "../numbers.js"
+import { incrementDouble } from "../records.js"
+import {
+  answer,
+  atomically,
+  type Context,
+  define,
+  type Engine,
+  fromOrdinals,
+  ordinals,
+  type Pairs,
+  type Procedure,
+  refuse
+} from "./define.js"
+
+const tab = utf8("\t")
+const idName = utf8("id")
+
+/** Scores are counted down from here. */
+const highest = 500_000_000_000
+
+/** @internal */
+export const digits = 12
+
+/** How many items are looked at in one go. */
+const page = 256
+
+const num = (count: number): Pairs => answer("num", count)
+
+/** @internal */
+export const prefixOf = (queue: Uint8Array): Uint8Array => concat(queue, tab)
+
+const keyOf = (queue: Uint8Array, score: number, id: string): Uint8Array =>
+  concat(queue, utf8(`\t${padded(highest - score, digits)}${id}`))
+
+/** The parts of an item's key after the tab: its score and its number. */
+const scoreOf = (queue: Uint8Array, key: Uint8Array): number =>
+  highest - Number(latin1(key.subarray(queue.length + 1, queue.length + 1 + digits)))
+
+const idOf = (queue: Uint8Array, key: Uint8Array): string => latin1(key.subarray(queue.length + 1 + digits))
+
+/** The items that have at least a score. */
+const items = (queue: Uint8Array, leastScore: number | undefined): Storage.Range<Uint8Array> =>
+  leastScore === undefined
+    ? { prefix: prefixOf(queue) }
+    : { from: prefixOf(queue), through: keyOf(queue, Math.ceil(leastScore), "9".repeat(digits)) }
+
+/** How many items are meant: below zero, or with a fraction, all. */
+const countOf = (n: number | undefined, unsaid: number): number =>
+  n === undefined ? unsaid : n < 0 || !Number.isInteger(n) ? Infinity : n
+
+/**
+ * The next number, from 1 on.
+ *
+ * @internal
+ */
+export const nextId = (keyspace: Bytes, counter: Uint8Array, count = 1): Effect.Effect<number, Failure> =>
+  incrementDouble(keyspace, counter, count, 0, never)
+
+/** Where they wait who want the next item. */
+const arrivalsOf = ({ index }: Database, queue: Uint8Array): string => `${index}\t${latin1(queue)}`
+
+/** Adds values with their scores, in order; answers with the last number. */
+const add = (
+  { database, engine, keyspace }: { readonly database: Database; readonly engine: Engine; readonly keyspace: Bytes },
+  queue: Uint8Array,
+  values: ReadonlyArray<{ readonly score: number; readonly value: Uint8Array }>
+): Effect.Effect<number, Failure> =>
+  Effect.flatMap(nextId(keyspace, queue, values.length), (last) => {
+    const entries = values.map(({ score, value }, i) => ({
+      expiresAt: undefined,
+      key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
+      value
+    }))
+    const [only] = entries
+    const written = only !== undefined && entries.length === 1
+      ? keyspace.set(only.key, only.value)
+      : keyspace.setMany(entries)
+    const arrived = () => void engine.arrivals.signal(arrivalsOf(database, queue), values.length > 1)
+    return Effect.as(Effect.zipRight(written, afterCommit(database.storage, arrived)), last)
+  })
+
+type QueueContext = Pick<Context<"min_score" | "keys">, "database" | "engine" | "given" | "keyspace" | "number">
+
+const range = (
+  context: Pick<Context<"min_score">, "number">,
+  queue: Uint8Array,
+  reverse: boolean
+): Storage.Range<Uint8Array> => ({
+  ...items(queue, context.number("min_score")),
+  reverse
+})
+
+const values = (entries: ReadonlyArray<Storage.Entry<Uint8Array>>): Pairs =>
+  ordinals(entries.map(({ value }) => bytesOf(value)))
+
+/**
+ * Items that were taken out: by their ordinals, or by their keys, for one who may have to put them back.
+ *
+ * @internal
+ */
+export const taken = (entries: ReadonlyArray<Storage.Entry<Uint8Array>>, keys: Uint8Array | undefined): Pairs =>
+  keys === undefined ? values(entries) : entries.map(({ key, value }) => [key, bytesOf(value)])
+
+const reading = (name: string, removes: boolean, reverse: boolean): Procedure =>
+  define(name, { optional: ["n", "min_score", "keys"], required: ["queue"] }, ({ queue }, context) => {
+    const count = countOf(context.number("n"), 1)
+    const { given, keyspace } = context
+    const bounds = range(context, queue, reverse)
+    return removes
+      ? Effect.map(keyspace.take(bounds, count), (entries) => taken(entries, given("keys")))
+      : Effect.map(keyspace.peek(bounds, count), values)
+  })
+
+/** The keys of items that have a value, in order: at most so many. */
+const equalTo = (
+  { keyspace }: { readonly keyspace: Bytes },
+  range: Storage.Range<Uint8Array>,
+  value: Uint8Array,
+  count: number,
+  isWanted: (key: Uint8Array) => boolean
+): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> => {
+  const found: Array<Uint8Array> = []
+  const next = (after: Uint8Array | undefined): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
+    Effect.flatMap(keyspace.peek({ ...range, after }, page), (entries) => {
+      for (const entry of entries) {
+        if (found.length < count && equal(bytesOf(entry.value), value) && isWanted(entry.key)) found.push(entry.key)
+      }
+      const last = entries.at(-1)
+      return entries.length < page || last === undefined || found.length >= count
+        ? Effect.succeed(found)
+        : next(last.key)
+    })
+  return next(undefined)
+}
+
+const removing = (name: string, reverse: boolean): Procedure =>
+  define(name, { optional: ["n", "min_score"], required: ["queue", "data"] }, ({ data, queue }, context) =>
+    atomically(
+      context,
+      Effect.map(
+        Effect.flatMap(
+          equalTo(context, range(context, queue, reverse), data, countOf(context.number("n"), Infinity), () => true),
+          context.keyspace.removeMany
+        ),
+        num
+      )
+    ))
+
+/** The first pause between two looks at a queue that others may add to, and the longest, in milliseconds. */
+const pauses = { first: 100, growth: 1.15, longest: 1000 }
+
+/**
+ * Waits for an item. An interruption while it is taken out has it put back, at its place.
+ */
+const blockingPop = (
+  queue: Uint8Array,
+  timeout: number,
+  context: QueueContext
+): Effect.Effect<Pairs, Failure> => {
+  const { database, engine, given, keyspace } = context
+  const bounds = range(context, queue, false)
+  return Effect.uninterruptibleMask((restore) => {
+    const attempt = (left: number, pause: number): Effect.Effect<Pairs, Failure> =>
+      Effect.flatMap(keyspace.take(bounds, 1), (entries) => {
+        if (entries.length > 0) {
+          return Effect.as(
+            Effect.onInterrupt(restore(Effect.void), () => Effect.ignore(keyspace.setMany(entries))),
+            taken(entries, given("keys"))
+          )
+        }
+        if (left <= 0) return Effect.succeed([])
+        const millis = Math.min(left, pause)
+        return Effect.zipRight(
+          restore(engine.arrivals.wait(arrivalsOf(database, queue), millis)),
+          attempt(left - millis, Math.min(pause * pauses.growth, pauses.longest))
+        )
+      })
+    // In a transaction nobody else can add what it waits for.
+    return Effect.flatMap(
+      Effect.context<never>(),
+      (context) => attempt(inTransaction(context) ? 0 : timeout, pauses.first)
+    )
+  })
+}
+
+/** @internal */
+export const queues: ReadonlyArray<Procedure> = [
+  define("queue_add", { optional: ["score"], required: ["queue", "data"] }, ({ data, queue }, context) =>
+    Effect.map(
+      atomically(context, add(context, queue, [{ score: context.number("score") ?? 0, value: data }])),
+      (id) => [[idName, utf8(String(id))]]
+    )),
+  define("queue_madd", { optional: ["score"], required: ["queue"] }, ({ queue }, context) => {
+    const score = context.number("score") ?? 0
+    const all = fromOrdinals(context.data)
+    return all.length === 0 ? Effect.succeed(num(0)) : Effect.as(
+      atomically(context, add(context, queue, all.map((value) => ({ score, value })))),
+      num(all.length)
+    )
+  }),
+  reading("queue_pop", true, false),
+  reading("queue_rpop", true, true),
+  reading("queue_peek", false, false),
+  reading("queue_rpeek", false, true),
+  define("queue_bpop", { optional: ["timeout", "min_score", "keys"], required: ["queue"] }, ({ queue }, context) => {
+    const seconds = context.number("timeout")
+    return blockingPop(queue, seconds === undefined ? Infinity : seconds * 1000, context)
+  }),
+  removing("queue_remove", false),
+  removing("queue_rremove", true),
+  define("queue_set_score", { optional: ["n"], required: ["queue", "data", "score"] }, ({ data, queue }, context) => {
+    const score = context.number("score") ?? 0
+    const { keyspace } = context
+    const wanted = keyOf(queue, score, "")
+    return atomically(
+      context,
+      Effect.flatMap(
+        equalTo(
+          context,
+          items(queue, undefined),
+          data,
+          countOf(context.number("n"), Infinity),
+          (key) => !equal(key.subarray(0, wanted.length), wanted)
+        ),
+        (keys) =>
+          Effect.as(
+            Effect.zipRight(
+              keyspace.removeMany(keys),
+              keyspace.setMany(keys.map((key) => ({
+                expiresAt: undefined,
+                key: keyOf(queue, score, idOf(queue, key)),
+                value: data
+              })))
+            ),
+            num(keys.length)
+          )
+      )
+    )
+  }),
+  define(
+    "queue_transfer",
+    { optional: ["n"], required: ["queue", "dest"] },
+    ({ dest, queue }, context) =>
+      equal(queue, dest)
+        ? refuse("queue_transfer", "a queue cannot be transferred to itself; name another one")
+        : atomically(
+          context,
+          Effect.flatMap(
+            context.keyspace.take(items(queue, undefined), countOf(context.number("n"), 1)),
+            (entries) =>
+              entries.length === 0 ? Effect.succeed([]) : Effect.as(
+                add(
+                  context,
+                  dest,
+                  entries.map(({ key, value }) => ({ score: scoreOf(queue, key), value: bytesOf(value) }))
+                ),
+                values(entries)
+              )
+          )
+        )
+  ),
+  define(
+    "queue_size",
+    { required: ["queue"] },
+    ({ queue }, { keyspace }) => Effect.map(keyspace.stat(items(queue, undefined)), ({ entries }) => num(entries))
+  ),
+  define("queue_clear", { required: ["queue"] }, ({ queue }, context) =>
+    atomically(
+      context,
+      Effect.zipLeft(
+        Effect.map(context.keyspace.clear(items(queue, undefined)), num),
+        context.keyspace.remove(queue)
+      )
+    ))
+]

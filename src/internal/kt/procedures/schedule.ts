@@ -1,0 +1,46 @@
+/**
+ * Schedules: a record for each item, whose key tells its time and its number, so that the first in order is the next due.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import { concat, utf8 } from "../bytes.js"
+import { padded } from "../numbers.js"
+import { atomically, define, type Procedure } from "./define.js"
+import { digits, nextId, prefixOf, taken } from "./queue.js"
+
+const keyName = utf8("key")
+
+/** Up to which score the original reads, if it is not told: a time in seconds that comes in 2106. */
+const unsaid = 0xffffffff
+
+/** @internal */
+export const schedules: ReadonlyArray<Procedure> = [
+  define("schedule_add", { optional: ["score"], required: ["key", "value"] }, ({ key, value }, context) =>
+    atomically(
+      context,
+      Effect.flatMap(nextId(context.keyspace, key), (id) => {
+        const item = concat(
+          prefixOf(key),
+          utf8(`${padded(context.number("score") ?? 0, digits)}${padded(id, digits)}`)
+        )
+        return Effect.as(context.keyspace.set(item, value), [[keyName, item]])
+      })
+    )),
+  define(
+    "schedule_read",
+    { optional: ["score", "n", "keys"], required: ["key"] },
+    ({ key }, { given, keyspace, number }) => {
+      const prefix = prefixOf(key)
+      const score = Math.floor(number("score") ?? unsaid)
+      const n = number("n") ?? -1
+      return Effect.map(
+        keyspace.take(
+          { prefix, through: concat(prefix, utf8(`${padded(score, digits)}${"9".repeat(digits)}`)) },
+          n < 0 ? Infinity : n
+        ),
+        (entries) => taken(entries, given("keys"))
+      )
+    }
+  )
+]

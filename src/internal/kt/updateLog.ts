@@ -1,0 +1,244 @@
+/**
+ * The update log: a keyspace of its own in each `Storage`, into which every change is written in the transaction that
+ * makes it. Keys are times; what is logged has the form of the original, which its replicas understand.
+ *
+ * @internal
+ */
+import * as Chunk from "effect/Chunk"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Change, Failure, LogFile } from "../../KtTransport.js"
+import type * as Storage from "../../Storage.js"
+import type { InvalidKey, StorageError } from "../../StorageError.js"
+import { withNow } from "../storage/compat.js"
+import { bytesOf } from "./bytes.js"
+import type { Bytes, Database } from "./databases.js"
+import { fromXt, toXt, xtMax } from "./expiry.js"
+import { readVarnum, varnum } from "./formats.js"
+
+const name = "kt:ulog"
+
+type Operation =
+  | {
+    readonly _tag: "Set"
+    readonly key: Uint8Array
+    readonly value: Uint8Array
+    readonly expiresAt: number | undefined
+  }
+  | { readonly _tag: "Remove"; readonly key: Uint8Array }
+  | { readonly _tag: "Clear" }
+
+const codes = { Clear: 0xa5, Remove: 0xa2, Set: 0xa1 } as const
+
+const message = (serverId: number, database: number, operation: Operation): Uint8Array => {
+  const head = Buffer.alloc(5)
+  head.writeUInt16BE(serverId, 0)
+  head.writeUInt16BE(database, 2)
+  head.writeUInt8(codes[operation._tag], 4)
+  switch (operation._tag) {
+    case "Clear":
+      return head
+    case "Remove":
+      return Buffer.concat([head, varnum(operation.key.length), operation.key])
+    case "Set": {
+      const xt = Buffer.alloc(5)
+      xt.writeUIntBE(toXt(operation.expiresAt), 0, 5)
+      return Buffer.concat([
+        head,
+        varnum(operation.key.length),
+        varnum(operation.value.length + xt.length),
+        operation.key,
+        xt,
+        operation.value
+      ])
+    }
+  }
+}
+
+const parse = (timestamp: bigint, bytes: Uint8Array): Change => {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const common = { database: buffer.readUInt16BE(2), serverId: buffer.readUInt16BE(0), timestamp }
+  const size = readVarnum(bytes, 5)
+  if (size === undefined) return { ...common, _tag: "Clear" }
+  if (buffer[4] === codes.Remove) return { ...common, _tag: "Remove", key: bytes.slice(size.end) }
+  const start = (readVarnum(bytes, size.end) ?? size).end
+  const end = start + size.value
+  const xt = buffer.readUIntBE(end, 5)
+  return {
+    ...common,
+    _tag: "Set",
+    expiresAt: xt >= xtMax ? undefined : fromXt(-xt, 0),
+    key: bytes.slice(start, end),
+    value: bytes.slice(end + 5)
+  }
+}
+
+const keyOf = (timestamp: bigint): Uint8Array => {
+  const key = Buffer.alloc(8)
+  key.writeBigUInt64BE(clamp(timestamp))
+  return key
+}
+
+const timeOf = (key: Uint8Array): bigint => Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(0)
+
+const clamp = (timestamp: bigint): bigint => timestamp < 0n ? 0n : timestamp >= 2n ** 64n ? 2n ** 64n - 1n : timestamp
+
+/** How many entries are read in one go. */
+const page = 256
+
+/** How often somebody who follows looks for more, in milliseconds. */
+const interval = 100
+
+/** @internal */
+export interface UpdateLog {
+  readonly list: Effect.Effect<ReadonlyArray<LogFile>, Failure>
+  readonly remove: (until: bigint) => Effect.Effect<void, Failure>
+  readonly changes: (since: bigint, follow: boolean) => Stream.Stream<Change, Failure>
+}
+
+/** Writes changes after those that are there: times only go forward, also if the clock does not. */
+const append = (log: Bytes, messages: ReadonlyArray<Uint8Array>): Effect.Effect<void, StorageError | InvalidKey> =>
+  withNow((now) =>
+    Effect.flatMap(log.peek({ reverse: true }, 1), ([last]) => {
+      const clock = BigInt(Math.trunc(now)) * 1_000_000n
+      const next = last === undefined ? clock : timeOf(last.key) + 1n
+      const start = next > clock ? next : clock
+      return log.setMany(
+        messages.map((value, i) => ({ expiresAt: undefined, key: keyOf(start + BigInt(i)), value }))
+      )
+    })
+  )
+
+/** A keyspace whose changes are logged. */
+const logged = (
+  { index, keyspace, storage }: Database,
+  log: Bytes,
+  serverId: number
+): Bytes => {
+  const recording = <A>(
+    self: Effect.Effect<A, StorageError | InvalidKey>,
+    operations: (answer: A) => ReadonlyArray<Operation>
+  ): Effect.Effect<A, StorageError | InvalidKey> =>
+    storage.transaction(
+      Effect.tap(self, (answer) => {
+        const done = operations(answer)
+        return done.length === 0
+          ? Effect.void
+          : append(log, done.map((operation) => message(serverId, index, operation)))
+      }),
+      { retry: true }
+    )
+  const setting = (key: Uint8Array, value: Storage.Value, expiresAt: number | undefined): Operation => ({
+    _tag: "Set",
+    expiresAt,
+    key,
+    value: bytesOf(value)
+  })
+  const removing = (key: Uint8Array): Operation => ({ _tag: "Remove", key })
+  const take: Bytes["take"] = (range, limit) =>
+    recording(keyspace.take(range, limit), (entries) => entries.map(({ key }) => removing(key)))
+  return {
+    ...keyspace,
+    clear: (range) =>
+      range === undefined
+        ? recording(keyspace.clear(), () => [{ _tag: "Clear" }])
+        : Effect.map(take(range, Infinity), (entries) => entries.length),
+    modify: (key, f) =>
+      Effect.map(
+        recording(
+          keyspace.modify(key, (entry) => {
+            const result = f(entry)
+            return [result, result[1]]
+          }),
+          ([, change]) =>
+            change._tag === "Put"
+              ? [setting(key, change.value, change.expiresAt)]
+              : change._tag === "Remove"
+              ? [removing(key)]
+              : []
+        ),
+        ([answer]) => answer
+      ),
+    remove: (key) => recording(keyspace.remove(key), () => [removing(key)]),
+    removeMany: (keys) => {
+      const all = [...keys]
+      return recording(keyspace.removeMany(all), () => all.map(removing))
+    },
+    set: (key, value, expiresAt) =>
+      recording(keyspace.set(key, value, expiresAt), () => [setting(key, value, expiresAt)]),
+    setMany: (entries) => {
+      const all = [...entries]
+      return recording(
+        keyspace.setMany(all),
+        () => all.map(({ expiresAt, key, value }) => setting(key, value, expiresAt))
+      )
+    },
+    take
+  }
+}
+
+/**
+ * Has the changes of databases logged.
+ *
+ * @internal
+ */
+export const withLog = (
+  databases: ReadonlyArray<Database>,
+  serverId: number
+): Effect.Effect<{ readonly databases: ReadonlyArray<Database>; readonly log: UpdateLog }, StorageError> =>
+  Effect.gen(function*() {
+    const logs = new Map<Storage.Storage["Type"], Bytes>()
+    const recorded: Array<Database> = []
+    for (const database of databases) {
+      const log = logs.get(database.storage) ?? (yield* database.storage.keyspace(name, { keys: "bytes" }))
+      logs.set(database.storage, log)
+      recorded.push({ ...database, keyspace: logged(database, log, serverId) })
+    }
+    const all = [...logs.values()]
+    return { databases: recorded, log: { changes: changes(all), list: list(all), remove: remove(all) } }
+  })
+
+const list = (logs: ReadonlyArray<Bytes>): UpdateLog["list"] =>
+  Effect.forEach(logs, (log, i) =>
+    Effect.zipWith(log.stat(), log.peek({ reverse: true }, 1), ({ bytes }, [last]) => ({
+      bytes,
+      latest: last === undefined ? 0n : timeOf(last.key),
+      path: `${name}/${String(i + 1).padStart(10, "0")}.ulog`
+    })))
+
+/** The last change stays: times go on from there. */
+const remove = (logs: ReadonlyArray<Bytes>): UpdateLog["remove"] => (until) =>
+  Effect.forEach(
+    logs,
+    (log) =>
+      Effect.flatMap(log.peek({ reverse: true }, 1), ([last]) =>
+        last === undefined ? Effect.void : log.clear({ through: keyOf(clamp(until)), to: last.key })),
+    { discard: true }
+  )
+
+/** The changes of all logs in the order of their times. A log that has more than a page ends what is known for now. */
+const changes = (logs: ReadonlyArray<Bytes>): UpdateLog["changes"] => (since, follow) =>
+  Stream.paginateChunkEffect(
+    clamp(since),
+    (after) =>
+      Effect.flatMap(Effect.forEach(logs, (log) => log.peek({ after: keyOf(after) }, page)), (pages) => {
+        const ends = pages.flatMap((entries) => {
+          const last = entries.at(-1)
+          return entries.length === page && last !== undefined ? [timeOf(last.key)] : []
+        })
+        const horizon = ends.reduce((a, b) => a < b ? a : b, 2n ** 64n)
+        const found = pages.flat()
+          .map((entry) => parse(timeOf(entry.key), bytesOf(entry.value)))
+          .filter(({ timestamp }) => timestamp <= horizon)
+          .sort((a, b) => a.timestamp < b.timestamp ? -1 : 1)
+        const next = found.at(-1)?.timestamp ?? after
+        const answer = [
+          Chunk.unsafeFromArray(found),
+          ends.length > 0 || follow ? Option.some(next) : Option.none()
+        ] as const
+        const result = Effect.succeed(answer)
+        return follow && found.length === 0 ? Effect.delay(result, Duration.millis(interval)) : result
+      })
+  )

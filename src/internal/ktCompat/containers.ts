@@ -1,0 +1,167 @@
+/**
+ * What the containers of a client have in common: calls of procedures, and their answers.
+ *
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Codec from "../../Codec.js"
+import type { Failure, Key } from "../../KtCompat.js"
+import { KtError } from "../../KtError.js"
+import type { Database, KtTransport, Pair } from "../../KtTransport.js"
+import { andThen } from "../done.js"
+import { latin1 } from "../kt/bytes.js"
+import { anyKey, at, decodeAll, refuse, type Values } from "./values.js"
+
+/**
+ * Where a container is.
+ *
+ * @internal
+ */
+export interface Place {
+  readonly transport: KtTransport["Type"]
+  readonly db: Database
+  readonly key: Key
+}
+
+/** @internal */
+export interface Container<A> extends Place {
+  /** How errors name it. */
+  readonly at: Codec.At
+  readonly values: Values<A>
+}
+
+/** @internal */
+export const container = <A>(
+  transport: KtTransport["Type"],
+  db: Database,
+  key: Key,
+  values: Values<A>
+): Container<A> => ({ at: at(key), db, key, transport, values })
+
+/** @internal */
+export type Parameters = Readonly<Record<string, string | number | Uint8Array | undefined>>
+
+/**
+ * Calls a procedure on the key of a container. Keys among its parameters are already bytes.
+ *
+ * @internal
+ */
+export const call = (
+  { db, key, transport }: Place,
+  name: string,
+  own: string,
+  parameters: Parameters = {},
+  data: ReadonlyArray<Pair> = []
+): Effect.Effect<ReadonlyArray<Pair>, Failure> =>
+  andThen(anyKey(key), (key) => {
+    const given: Record<string, string | Uint8Array> = { [own]: key }
+    for (const name of Object.keys(parameters)) {
+      const value = parameters[name]
+      if (value !== undefined) given[name] = typeof value === "number" ? String(value) : value
+    }
+    return transport.call({ data, db, name, parameters: given })
+  })
+
+/** @internal */
+export const find = (pairs: ReadonlyArray<Pair>, name: string): Uint8Array | undefined =>
+  pairs.find(([found]) => latin1(found) === name)?.[1]
+
+/**
+ * A number of an answer.
+ *
+ * @internal
+ */
+export const numberIn = (pairs: ReadonlyArray<Pair>, name: string): number => {
+  const value = find(pairs, name)
+  return value === undefined ? NaN : Number(latin1(value))
+}
+
+/** Names are ordinals, which come sorted as text over the wire. */
+const inOrder = (pairs: ReadonlyArray<Pair>): ReadonlyArray<Pair> =>
+  [...pairs].sort(([a], [b]) => Number(latin1(a)) - Number(latin1(b)))
+
+/**
+ * The values of an answer by their ordinals.
+ *
+ * @internal
+ */
+export const listed = <A>(
+  { at, values }: Container<A>,
+  pairs: ReadonlyArray<Pair>
+): Effect.Effect<ReadonlyArray<A>, Failure> => decodeAll(values, inOrder(pairs).map(([, value]) => value), at)
+
+/** @internal */
+export const optional = <A>(
+  { at, values }: Container<A>,
+  value: Uint8Array | undefined
+): Effect.Effect<Option.Option<A>, Failure> =>
+  value === undefined ? Effect.succeedNone : Effect.map(values.decode(value, at), Option.some)
+
+/**
+ * A value that was taken out. If it cannot be decoded, it is put back.
+ *
+ * @internal
+ */
+export const takenOut = <A>(
+  container: Container<A>,
+  value: Uint8Array | undefined,
+  putBack: (value: Uint8Array) => Effect.Effect<unknown, Failure>
+): Effect.Effect<Option.Option<A>, Failure> =>
+  value === undefined ? Effect.succeedNone : Effect.catchAll(
+    optional(container, value),
+    (error) => Effect.zipRight(putBack(value), Effect.fail(error))
+  )
+
+/** @internal */
+export const outOfBounds = ({ key }: Place, method: string, index: number): KtError =>
+  new KtError({
+    detail: `there is no index ${index}`,
+    key,
+    method,
+    reason: "IndexOutOfBounds"
+  })
+
+/**
+ * A whole number that a method is given.
+ *
+ * @internal
+ */
+export const whole = (
+  method: string,
+  what: string,
+  value: number | undefined,
+  least = -Number.MAX_SAFE_INTEGER,
+  most = Number.MAX_SAFE_INTEGER
+): Effect.Effect<void, KtError> =>
+  value === undefined || (Number.isInteger(value) && value >= least && value <= most)
+    ? Effect.void
+    : Effect.fail(refuse(method, `${what} is a whole number from ${least} to ${most}, not ${String(value)}`))
+
+/**
+ * A key that a method is given beside its own.
+ *
+ * @internal
+ */
+export const otherKey = (key: Key | undefined): Effect.Effect<Uint8Array | undefined, Failure> =>
+  key === undefined ? Effect.succeed(undefined) : anyKey(key)
+
+/**
+ * Removes the record of a container.
+ *
+ * @internal
+ */
+export const clear = ({ db, key, transport }: Place): Effect.Effect<boolean, Failure> =>
+  andThen(anyKey(key), (key) => Effect.suspend(() => transport.remove(db, key)))
+
+/** @internal */
+export const readRaw = <C>(
+  { db, key, transport }: Place,
+  read: (bytes: Uint8Array) => Effect.Effect<C, Failure>
+): Effect.Effect<Option.Option<C>, Failure> =>
+  andThen(anyKey(key), (key) =>
+    Effect.flatMap(
+      Effect.suspend(() => transport.get(db, key)),
+      (found): Effect.Effect<Option.Option<C>, Failure> =>
+        Option.isNone(found) ? Effect.succeedNone : Effect.map(read(found.value.value), Option.some)
+    ))

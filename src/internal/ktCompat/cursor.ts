@@ -1,0 +1,59 @@
+/**
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type { Cursor, Failure } from "../../KtCompat.js"
+import type * as KtTransport from "../../KtTransport.js"
+import { andThen } from "../done.js"
+import { keep } from "../kt/expiry.js"
+import { at, expiryOf, type Keys, type Values } from "./values.js"
+
+/** @internal */
+export const makeCursor = <K, A>(
+  cursor: KtTransport.Cursor,
+  keys: Keys<K>,
+  values: Values<A>,
+  putBack: (entry: KtTransport.Entry) => Effect.Effect<unknown, Failure>
+): Cursor<K, A> => {
+  const key = ({ key }: KtTransport.Entry): Effect.Effect<K, Failure> => keys.decode(key)
+  const value = ({ key, value }: KtTransport.Entry): Effect.Effect<A, Failure> => values.decode(value, at(key))
+  const both = (entry: KtTransport.Entry): Effect.Effect<readonly [K, A], Failure> =>
+    andThen(key(entry), (key) => Effect.map(value(entry), (value) => [key, value] as const))
+  const reading = <B>(
+    f: (entry: KtTransport.Entry) => Effect.Effect<B, Failure>
+  ) =>
+  ({ step = false }: { readonly step?: boolean | undefined } = {}): Effect.Effect<Option.Option<B>, Failure> =>
+    Effect.flatMap(
+      cursor.get(step),
+      (found): Effect.Effect<Option.Option<B>, Failure> =>
+        Option.isNone(found) ? Effect.succeedNone : Effect.map(f(found.value), Option.some)
+    )
+  const jumping = (jump: (key?: Uint8Array) => Effect.Effect<boolean, Failure>) => (key?: K) =>
+    key === undefined ? jump() : andThen(keys.encode(key), jump)
+  return {
+    entries: Stream.mapEffect(cursor.entries, both),
+    get: reading(both),
+    isValid: Effect.map(cursor.get(false), Option.isSome),
+    jump: jumping(cursor.jump),
+    jumpBack: jumping(cursor.jumpBack),
+    key: reading(key),
+    remove: Effect.map(cursor.seize, Option.isSome),
+    seize: Effect.flatMap(
+      cursor.seize,
+      (found): Effect.Effect<Option.Option<readonly [K, A]>, Failure> =>
+        Option.isNone(found) ? Effect.succeedNone : Effect.catchAll(
+          Effect.map(both(found.value), Option.some),
+          (error) => Effect.zipRight(putBack(found.value), Effect.fail(error))
+        )
+    ),
+    setValue: (value, { expireTime, step = false } = {}) =>
+      Effect.flatMap(expiryOf("Cursor.setValue", expireTime, keep), (expiry) =>
+        // Where it will be written is not known yet.
+        Effect.flatMap(values.encode(value, at("")), (value) => cursor.set(value, step, expiry))),
+    step: cursor.step,
+    stepBack: cursor.stepBack,
+    value: reading(value)
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * @internal
+ */
+import * as Effect from "effect/Effect"
+import type { Dictionary, Failure, Hash, PackOptions } from "../../KtCompat.js"
+import type { Pair } from "../../KtTransport.js"
+import { none } from "../kt/bytes.js"
+import { never } from "../kt/expiry.js"
+import {
+  call,
+  clear,
+  type Container,
+  find,
+  numberIn,
+  optional,
+  otherKey,
+  type Parameters,
+  readRaw
+} from "./containers.js"
+import { readDict, writeDict } from "./serialized.js"
+import { anyKey, decodePairs, encodePairs } from "./values.js"
+
+/**
+ * Where records are that are packed, as parameters.
+ *
+ * @internal
+ */
+export const packing = ({ count, start, stop }: PackOptions): Effect.Effect<Parameters, Failure> =>
+  Effect.zipWith(otherKey(start), otherKey(stop), (start, stop) => ({ count, exclude: "self", start, stop }))
+
+/** @internal */
+export const makeHash = <A>(container: Container<A>): Hash<A> => {
+  const { at, db, key, transport, values } = container
+  const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
+    call(container, name, "table_key", parameters, data)
+  const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
+    Effect.map(asked, (pairs) => numberIn(pairs, "num"))
+  const told = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) => Effect.map(counted(asked), (count) => count > 0)
+  const field = (procedure: string, name: string) => Effect.flatMap(anyKey(name), (key) => ask(procedure, { key }))
+  const write = (procedure: string, name: string, value: A) =>
+    Effect.flatMap(
+      anyKey(name),
+      (key) => Effect.flatMap(values.encode(value, at), (value) => ask(procedure, { key, value }))
+    )
+  const names = (all: Iterable<string>) =>
+    Effect.forEach(all, (name) => Effect.map(anyKey(name), (name): Pair => [name, none]))
+  const setBulk = (all: Dictionary<string, A>) =>
+    Effect.flatMap(encodePairs(values, all, at), (data) => counted(ask("hmset", {}, data)))
+  return {
+    clear: clear(container),
+    contains: (name) => told(field("hcontains", name)),
+    get: (name) => Effect.flatMap(field("hget", name), (pairs) => optional(container, find(pairs, "value"))),
+    getAll: Effect.flatMap(Effect.suspend(() => ask("hgetall")), (pairs) => decodePairs(values, pairs, at)),
+    getBulk: (all) =>
+      Effect.flatMap(
+        names(all),
+        (data) => Effect.flatMap(ask("hmget", {}, data), (pairs) => decodePairs(values, pairs, at))
+      ),
+    getRaw: readRaw(container, (bytes) => readDict(values, bytes, at)),
+    length: counted(Effect.suspend(() => ask("hlen"))),
+    pack: (options = {}) => Effect.flatMap(packing(options), (parameters) => counted(ask("hpack", parameters))),
+    packKeys: (key) => Effect.flatMap(anyKey(key), (key) => counted(ask("hpackkeys", { key }))),
+    packValues: (key) => Effect.flatMap(anyKey(key), (key) => counted(ask("hpackvalues", { key }))),
+    remove: (name) => told(field("hdel", name)),
+    removeBulk: (all) => Effect.flatMap(names(all), (data) => counted(ask("hmdel", {}, data))),
+    set: (name, value) => Effect.asVoid(write("hset", name, value)),
+    setBulk,
+    setRaw: (all) =>
+      Effect.flatMap(
+        writeDict(values, all, at),
+        (bytes) => Effect.flatMap(anyKey(key), (key) => transport.set(db, key, bytes, never))
+      ),
+    setnx: (name, value) => told(write("hsetnx", name, value)),
+    unpack: ({ prefix } = {}) => Effect.flatMap(otherKey(prefix), (prefix) => counted(ask("hunpack", { prefix }))),
+    update: setBulk
+  }
+}

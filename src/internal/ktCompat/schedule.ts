@@ -1,0 +1,68 @@
+/**
+ * @internal
+ */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { Due, Failure, Schedule } from "../../KtCompat.js"
+import { concat, none, utf8 } from "../kt/bytes.js"
+import { call, type Container, find, numberIn, type Parameters, whole } from "./containers.js"
+import { takenItems, withoutTab } from "./queue.js"
+import { anyKey, decodeAll } from "./values.js"
+
+/** What fits into the digits that a key has for it. */
+const greatestDue = 999_999_999_999
+
+const dueOf = (method: string, due: Due | undefined, otherwise: number): Effect.Effect<number, Failure> => {
+  const score = due === undefined ? otherwise : DateTime.isDateTime(due) ? Math.floor(due.epochMillis / 1000) : due
+  return Effect.as(whole(method, "a time", score, 0, greatestDue), score)
+}
+
+/** @internal */
+export const makeSchedule = <A>(container: Container<A>): Schedule<A> => {
+  const { at, db, key, transport, values } = container
+  const checked = withoutTab("Schedule", key)
+  const ask = (name: string, own: string, parameters?: Parameters) =>
+    Effect.zipRight(checked, call(container, name, own, parameters))
+  const count = Effect.map(
+    Effect.suspend(() => ask("queue_size", "queue")),
+    (pairs) => numberIn(pairs, "num")
+  )
+  return {
+    add: (item, due) =>
+      Effect.flatMap(
+        dueOf("Schedule.add", due, 0),
+        (score) =>
+          Effect.flatMap(values.encode(item, at), (value) =>
+            Effect.map(ask("schedule_add", "key", { score, value }), (pairs) => find(pairs, "key") ?? none))
+      ),
+    clear: Effect.map(
+      Effect.suspend(() => ask("schedule_read", "key", { n: -1, score: greatestDue })),
+      (pairs) => pairs.length
+    ),
+    count,
+    items: (n) =>
+      Effect.zipRight(
+        Effect.zipRight(checked, whole("Schedule.items", "how many", n, 0)),
+        Effect.flatMap(anyKey(key), (key) =>
+          Effect.flatMap(transport.matchPrefix(db, concat(key, utf8("\t")), n ?? Infinity), (keys) =>
+            Effect.flatMap(transport.getMany(keys.map((key) => ({ db, key }))), (found) =>
+              decodeAll(
+                values,
+                found.flatMap(Option.toArray).map(({ value }) =>
+                  value
+                ),
+                at
+              ))))
+      ),
+    read: ({ due, n } = {}) =>
+      Effect.zipRight(
+        whole("Schedule.read", "how many", n, 0),
+        Effect.flatMap(dueOf("Schedule.read", due, greatestDue), (score) =>
+          Effect.flatMap(
+            ask("schedule_read", "key", { keys: "told", n, score }),
+            (pairs) => takenItems(container, pairs)
+          ))
+      )
+  }
+}
