@@ -89,7 +89,7 @@ const build = <R>(
     const counts = noCounts()
     const conditions = new Conditions()
     let lastError = { code: 0, message: "success" }
-    const engine: Engine = { arrivals: new Conditions(), lastError: () => lastError }
+    const engine: Engine = { lastError: () => lastError }
 
     const find = (reference: Reference): Database | undefined =>
       typeof reference === "number"

@@ -21,7 +21,7 @@ const classes: Readonly<Record<string, string>> = {
   xdigit: "0-9A-Fa-f"
 }
 
-/** What the C library adds to the standard. Both words of a boundary are one here, which is what they are for. */
+/** What the C library adds to the standard. RE2 knows no difference between the beginning and the end of a word. */
 const escapes: Readonly<Record<string, string>> = {
   "'": "\\z",
   "<": "\\b",
