@@ -15,7 +15,8 @@ import {
   optional,
   otherKey,
   type Parameters,
-  readRaw
+  readRaw,
+  whole
 } from "./containers.js"
 import { readDict, writeDict } from "./serialized.js"
 import { anyKey, decodePairs, encodePairs } from "./values.js"
@@ -26,7 +27,10 @@ import { anyKey, decodePairs, encodePairs } from "./values.js"
  * @internal
  */
 export const packing = ({ count, start, stop }: PackOptions): Effect.Effect<Parameters, Failure> =>
-  Effect.zipWith(otherKey(start), otherKey(stop), (start, stop) => ({ count, exclude: "self", start, stop }))
+  Effect.zipRight(
+    whole("pack", "a count", count, 0),
+    Effect.zipWith(otherKey(start), otherKey(stop), (start, stop) => ({ count, exclude: "self", start, stop }))
+  )
 
 /** @internal */
 export const makeHash = <A>(container: Container<A>): Hash<A> => {

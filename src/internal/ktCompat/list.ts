@@ -146,7 +146,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
         range(start, stop),
         Effect.flatMap(
           otherKey(prefix),
-          (prefix) => numbered(ask("lunpack", { format, prefix, start, stop }), "num")
+          (prefix) => numbered(ask("lunpack", { ...python, format, prefix, start, stop }), "num")
         )
       )
   }

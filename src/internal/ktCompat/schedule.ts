@@ -13,8 +13,14 @@ import { anyKey, decodeAll } from "./values.js"
 /** What fits into the digits that a key has for it. */
 const greatestDue = 999_999_999_999
 
-const dueOf = (method: string, due: Due | undefined, otherwise: number): Effect.Effect<number, Failure> => {
-  const score = due === undefined ? otherwise : DateTime.isDateTime(due) ? Math.floor(due.epochMillis / 1000) : due
+/** A time has whole seconds: it is rounded so that nothing is given out before it is due. */
+const dueOf = (
+  method: string,
+  due: Due | undefined,
+  otherwise: number,
+  round: (seconds: number) => number
+): Effect.Effect<number, Failure> => {
+  const score = due === undefined ? otherwise : DateTime.isDateTime(due) ? round(due.epochMillis / 1000) : due
   return Effect.as(whole(method, "a time", score, 0, greatestDue), score)
 }
 
@@ -31,7 +37,7 @@ export const makeSchedule = <A>(container: Container<A>): Schedule<A> => {
   return {
     add: (item, due) =>
       Effect.flatMap(
-        dueOf("Schedule.add", due, 0),
+        dueOf("Schedule.add", due, 0, Math.ceil),
         (score) =>
           Effect.flatMap(values.encode(item, at), (value) =>
             Effect.map(ask("schedule_add", "key", { score, value }), (pairs) => find(pairs, "key") ?? none))
@@ -58,7 +64,7 @@ export const makeSchedule = <A>(container: Container<A>): Schedule<A> => {
     read: ({ due, n } = {}) =>
       Effect.zipRight(
         whole("Schedule.read", "how many", n, 0),
-        Effect.flatMap(dueOf("Schedule.read", due, greatestDue), (score) =>
+        Effect.flatMap(dueOf("Schedule.read", due, greatestDue, Math.floor), (score) =>
           Effect.flatMap(
             ask("schedule_read", "key", { keys: "told", n, score }),
             (pairs) => takenItems(container, pairs)

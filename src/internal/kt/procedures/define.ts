@@ -11,7 +11,6 @@ import { KtError } from "../../../KtError.js"
 import type { Call, Failure, Pair } from "../../../KtTransport.js"
 import * as Storage from "../../../Storage.js"
 import { bytesOf, fromLatin1, latin1, utf8 } from "../bytes.js"
-import type { Conditions } from "../conditions.js"
 import type { Bytes, Database } from "../databases.js"
 import { type ByteMap, readArray, readMap, writeArray, writeMap } from "../formats.js"
 import { parseLua } from "../numbers.js"
@@ -25,8 +24,6 @@ export type Pairs = ReadonlyArray<Pair>
  * @internal
  */
 export interface Engine {
-  /** Where those wait who want the next item of a queue. */
-  readonly arrivals: Conditions
   readonly lastError: () => { readonly code: number; readonly message: string }
 }
 
