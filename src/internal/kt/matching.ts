@@ -103,7 +103,7 @@ export const matchRegex = (
 ): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
   Effect.suspend(() =>
     Either.match(regexMatcher(regex), {
-      onLeft: (issue) =>
+      onLeft: (issue): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
         Effect.fail(
           new KtError({
             detail: `${show(textOf(regex) ?? latin1(regex))} is no regular expression: ${issue}`,
