@@ -345,13 +345,17 @@ export interface Procedure<R = never> {
 export interface Options<R = never> {
   /** Procedures beside the built-in ones. One with the name of those takes its place. */
   readonly procedures?: ReadonlyArray<Procedure<R>> | undefined
-  /** Whether writes are recorded, and under which number of a server, from 0 to 65,535; not. */
+  /**
+   * Whether writes are recorded, in the storage of the first database, and under which number of a server, from 0 to
+   * 65,535; not.
+   */
   readonly updateLog?: { readonly serverId: number } | undefined
 }
 
 /**
- * Databases in the `Storage` of the context, each by its name: one by default, `"kt"`. A name that begins with `*`, `:`
- * or `-`, or ends in `.kch` or `.kcd`, makes it one without an order: then cursors do not go backward.
+ * Databases in the `Storage` of the context, each by its name: one by default, `"kt"`. One that is named `*`, `:` or `-`,
+ * or ends in `.kch` or `.kcd`, is without an order, as with the original: its cursors jump to keys that are there, and do
+ * not go backward.
  *
  * @since 0.1.0
  * @category layers

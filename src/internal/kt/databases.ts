@@ -25,9 +25,13 @@ export interface Database {
   readonly name: string
   /** Whether cursors go backward, and to places between keys. */
   readonly isOrdered: boolean
+  /** Whether nothing in it expires. */
+  readonly isPersistent: boolean
   /** The number that the original has for this kind. */
   readonly type: number
   readonly storage: Storage.Storage["Type"]
+  /** The place of the storage among all: those of a common transaction are taken in one order, whoever asks. */
+  readonly rank: number
   readonly keyspace: Bytes
   /** Has all that was written reach the disk. */
   readonly sync: Effect.Effect<void, StorageError>
@@ -50,6 +54,9 @@ const kinds: Readonly<Record<string, readonly [type: number, isOrdered: boolean]
 
 const isInMemory = (path: string): boolean => path.length === 1 && Object.hasOwn(kinds, path)
 
+/** The end of a file's name, with its dot. */
+const ending = /\.[^.]*$/
+
 interface Expression {
   readonly path: string
   readonly name: string
@@ -69,7 +76,7 @@ const parse = (expression: string): Effect.Effect<Expression, KtError> => {
       })
     )
   }
-  const kind = kinds[path.slice(0, 1)] && isInMemory(path) ? kinds[path] : kinds[name.slice(name.lastIndexOf("."))]
+  const kind = isInMemory(path) ? kinds[path] : kinds[ending.exec(name)?.[0] ?? ""]
   const bounds = settings.filter((setting) => /^(kt)?cap(cnt|siz)=/.test(setting))
   return Effect.as(
     bounds.length === 0
@@ -84,36 +91,51 @@ const parse = (expression: string): Effect.Effect<Expression, KtError> => {
   )
 }
 
-/** A keyspace in which nothing expires. */
-const persistent = (keyspace: Bytes): Bytes => ({
+const lasting = <K>(entry: Storage.Entry<K>): Storage.Entry<K> => ({ ...entry, expiresAt: undefined })
+
+/**
+ * A keyspace in which nothing expires.
+ *
+ * @internal
+ */
+export const persistent = (keyspace: Bytes): Bytes => ({
   ...keyspace,
   modify: (key, f) =>
     keyspace.modify(key, (entry) => {
       const [answer, change] = f(entry)
-      return [answer, change._tag === "Put" ? Storage.put(change.value) : change]
+      return [
+        answer,
+        change._tag === "Put" ? Storage.put(change.value, undefined, change.others?.map(lasting)) : change
+      ]
     }),
   set: (key, value) => keyspace.set(key, value),
-  setMany: (entries) => keyspace.setMany(Array.from(entries, (entry) => ({ ...entry, expiresAt: undefined })))
+  setMany: (entries) => keyspace.setMany(Array.from(entries, lasting))
 })
 
-/** A `Storage`, and how what is written there reaches the disk. */
-type Opened = Pick<Database, "storage" | "sync">
+/** A `Storage`, its place among all, and how what is written there reaches the disk. */
+type Opened = Pick<Database, "rank" | "storage" | "sync">
 
-const withoutDisk = (storage: Storage.Storage["Type"]): Opened => ({ storage, sync: storage.maintenance.flush })
+const withoutDisk = (storage: Storage.Storage["Type"]): Opened => ({
+  rank: 0,
+  storage,
+  sync: storage.maintenance.flush
+})
 
 const open = (
   index: number,
   { isPersistent, kind, name, path }: Expression,
-  { storage, sync }: Opened,
+  { rank, storage, sync }: Opened,
   keyspace: string
 ): Effect.Effect<Database, StorageError> =>
   Effect.map(storage.keyspace(keyspace, { keys: "bytes" }), (keyspace) => ({
     cleared: 0,
     index,
     isOrdered: kind[1],
-    keyspace: isPersistent ? persistent(keyspace) : keyspace,
+    isPersistent,
+    keyspace,
     name,
     path,
+    rank,
     storage,
     sync,
     type: kind[0]
@@ -148,12 +170,12 @@ export const ofExpressions = (
       Effect.flatMap(parse(expression), (parsed) =>
         isInMemory(parsed.path)
           ? open(index, parsed, withoutDisk(memory), `kt ${index}`)
-          : Effect.flatMap(file(parsed.path), (opened) =>
+          : Effect.flatMap(file(parsed.path, index + 1), (opened) =>
             open(index, parsed, opened, "kt"))))
   })
 
 /** The driver of SQLite is loaded only if there is a file. */
-const file = (filename: string): Effect.Effect<Opened, StorageError, Scope.Scope> =>
+const file = (filename: string, rank: number): Effect.Effect<Opened, StorageError, Scope.Scope> =>
   Effect.gen(function*() {
     const sqlite = yield* Effect.tryPromise({
       catch: (cause) =>
@@ -166,7 +188,7 @@ const file = (filename: string): Effect.Effect<Opened, StorageError, Scope.Scope
       sqlite.checkpoint,
       (own: Context.Context<never>) => Context.merge(own, context)
     ))
-    return { storage, sync: Effect.zipRight(storage.maintenance.flush, checkpoint) }
+    return { rank, storage, sync: Effect.zipRight(storage.maintenance.flush, checkpoint) }
   })
 
 /**
@@ -179,10 +201,9 @@ export const together = <A, E, R>(
   databases: Iterable<Database>,
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | StorageError, R> => {
+  const ranked = Array.from(databases).sort((a, b) => b.rank - a.rank)
   let all: Effect.Effect<A, E | StorageError, R> = self
-  for (const storage of new Set(Array.from(databases, ({ storage }) => storage))) {
-    all = storage.transaction(all, { retry: true })
-  }
+  for (const storage of new Set(ranked.map(({ storage }) => storage))) all = storage.transaction(all, { retry: true })
   return all
 }
 

@@ -4,29 +4,37 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { KtError } from "../../KtError.js"
-import type { Call, Database as Reference, Failure, KtTransport, Options, Pair, Procedure } from "../../KtTransport.js"
+import type {
+  Call,
+  Database as Reference,
+  Entry,
+  Failure,
+  KtTransport,
+  Options,
+  Pair,
+  Procedure
+} from "../../KtTransport.js"
 import * as Storage from "../../Storage.js"
 import { InvalidKey, StorageError } from "../../StorageError.js"
 import { providing } from "../done.js"
 import { nextTurn, realMillis } from "../storage/compat.js"
 import { lastingContext } from "../storage/transactions.js"
-import * as bulk from "./bulk.js"
+import { makeBulk } from "./bulk.js"
 import { bytesOf, latin1, utf8 } from "./bytes.js"
 import { Conditions } from "./conditions.js"
 import * as cursor from "./cursor.js"
-import { type Bytes, type Database, ofExpressions, onStorage, stored, together } from "./databases.js"
+import { type Bytes, type Database, ofExpressions, onStorage, persistent, stored, together } from "./databases.js"
 import * as matching from "./matching.js"
 import { parseLua } from "./numbers.js"
-import { divide, type Engine } from "./procedures/define.js"
+import { divide, type Engine, type Given } from "./procedures/define.js"
 import { procedures as builtIn } from "./procedures/index.js"
 import * as records from "./records.js"
 import { noCounts, report, status } from "./report.js"
-import { type UpdateLog, withLog } from "./updateLog.js"
+import { none as noLog, withLog } from "./updateLog.js"
 
 /** How many expired records are removed in one go. */
 const slice = 256
@@ -42,24 +50,9 @@ const codes: Partial<Record<KtError["reason"], readonly [code: number, message: 
   Overflow: [8, "logic"]
 }
 
-const noLog: UpdateLog = {
-  changes: () => Stream.fail(unlogged("changes")),
-  list: Effect.suspend(() => Effect.fail(unlogged("ulogList"))),
-  remove: () => Effect.fail(unlogged("ulogRemove"))
-}
-
-const unlogged = (method: string): KtError =>
-  new KtError({
-    detail: "there is no update log; ask for it with `updateLog: { serverId }`",
-    method,
-    reason: "NotImplemented"
-  })
-
 /** The database of a call, which those of the protocol have among their parameters. */
-const databaseOf = ({ db }: Call, given: ReadonlyMap<string, Uint8Array>): Reference => {
-  const index = given.get("db")
-  return index === undefined ? db ?? 0 : parseLua(latin1(index)) ?? latin1(index)
-}
+const databaseOf = ({ db }: Call, { db: index }: Given): Reference =>
+  index === undefined ? db ?? 0 : parseLua(latin1(index)) ?? latin1(index)
 
 const asData = (parameters: NonNullable<Call["parameters"]>): ReadonlyArray<Pair> =>
   Object.entries(parameters).flatMap(([name, value]): ReadonlyArray<Pair> =>
@@ -80,43 +73,45 @@ const failed = (name: string) => (cause: unknown): Failure =>
 const build = <R>(
   opened: ReadonlyArray<Database>,
   { procedures = [], updateLog }: Options<R> = {}
-): Effect.Effect<KtTransport["Type"], StorageError, R> =>
+): Effect.Effect<KtTransport["Type"], StorageError | KtError, R> =>
   Effect.gen(function*() {
-    const { databases, log } = updateLog === undefined
+    const { databases: recorded, log } = updateLog === undefined
       ? { databases: opened, log: noLog }
       : yield* withLog(opened, updateLog.serverId)
+    const databases = recorded.map((database) =>
+      database.isPersistent ? { ...database, keyspace: persistent(database.keyspace) } : database
+    )
     const own = new Map(procedures.map((procedure) => [procedure.name, procedure]))
     const provide = providing(yield* lastingContext<R>())
     const since = realMillis()
     const counts = noCounts()
     const conditions = new Conditions()
     let lastError = { code: 0, message: "success" }
-    const engine: Engine = { arrivals: new Conditions(), lastError: () => lastError }
+    const engine: Engine = { lastError: () => lastError }
 
-    const find = (reference: Reference): Either.Either<Database, KtError> => {
-      const database = typeof reference === "number"
+    const find = (reference: Reference): Database | undefined =>
+      typeof reference === "number"
         ? databases[reference]
         : databases.findLast(({ name, path }) => name === reference || path === reference)
-      return database === undefined
-        ? Either.left(
-          new KtError({
-            detail: `there is no database ${JSON.stringify(reference)}; there are ${
-              databases.map(({ index, name }) => `${index} (${name})`).join(", ")
-            }`,
-            method: "database",
-            reason: "NoDatabase"
-          })
-        )
-        : Either.right(database)
-    }
+
+    const noDatabase = (reference: Reference): KtError =>
+      new KtError({
+        detail: `there is no database ${JSON.stringify(reference)}; there are ${
+          databases.map(({ index, name }) => `${index} (${name})`).join(", ")
+        }`,
+        method: "database",
+        reason: "NoDatabase"
+      })
 
     const on = <A>(
       reference: Reference,
       use: (database: Database) => Effect.Effect<A, Failure>
     ): Effect.Effect<A, Failure> => {
       const database = find(reference)
-      return Either.isRight(database) ? use(database.right) : Effect.fail(database.left)
+      return database === undefined ? Effect.fail(noDatabase(reference)) : use(database)
     }
+
+    const bulk = makeBulk((reference) => find(reference) ?? noDatabase(reference))
 
     /** `on`, for what may be refused: the error is remembered. */
     const trying = <A>(
@@ -136,6 +131,8 @@ const build = <R>(
       if (Option.isNone(found)) counts.get_misses++
       return found
     }
+    const found = (entry: Option.Option<Storage.Entry<Uint8Array>>): Option.Option<Entry> =>
+      counting(Option.map(entry, stored))
     const countingSet = (isSet: boolean): boolean => {
       counts.set++
       if (!isSet) counts.set_misses++
@@ -181,9 +178,8 @@ const build = <R>(
     }
 
     const transport: KtTransport["Type"] = {
-      get: (db, key) =>
-        on(db, ({ keyspace }) => Effect.map(keyspace.get(key), (found) => counting(Option.map(found, stored)))),
-      getMany: (addresses) => Effect.map(bulk.getMany(find, addresses), (all) => all.map(counting)),
+      get: (db, key) => on(db, ({ keyspace }) => Effect.map(keyspace.get(key), found)),
+      getMany: (addresses) => Effect.map(bulk.getMany(addresses), (all) => all.map(counting)),
       check: (db, key) =>
         on(db, ({ keyspace }) =>
           Effect.map(keyspace.get(key), (found) =>
@@ -198,7 +194,7 @@ const build = <R>(
         }),
       setMany: (items) => {
         counts.set += items.length
-        return bulk.setMany(find, items)
+        return bulk.setMany(items)
       },
       add: (db, key, value, expiry) =>
         on(db, ({ keyspace }) =>
@@ -220,7 +216,7 @@ const build = <R>(
       remove: (db, key) => on(db, ({ keyspace }) => Effect.map(keyspace.remove(key), countingRemove)),
       removeMany: (addresses) => {
         counts.remove += addresses.length
-        return bulk.removeMany(find, addresses)
+        return bulk.removeMany(addresses)
       },
       seize: (db, key) =>
         on(db, ({ keyspace }) =>

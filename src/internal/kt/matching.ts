@@ -30,16 +30,15 @@ const regexMatcher = (regex: Uint8Array): Either.Either<(key: Uint8Array) => boo
 const astral = /[\u{10000}-\u{10ffff}]/gu
 
 /**
- * How many edits a key is away from the origin, or undefined if that is more than `most`. What is not UTF-8 is compared
- * byte by byte.
+ * How many edits a key is away from the origin, or undefined if that is more than `most`. Where one of
+ * them is not UTF-8 they are compared byte by byte.
  */
 const similarity = (
   origin: Uint8Array,
   of: "codePoints" | "bytes",
   most: number
 ): (key: Uint8Array) => number | undefined => {
-  const spell = (bytes: Uint8Array): string => (of === "codePoints" ? textOf(bytes) : undefined) ?? latin1(bytes)
-  const spelled = spell(origin)
+  const originText = of === "codePoints" ? textOf(origin) : undefined
   return (key) => {
     // The library counts code units: what has two is given one that stands for nothing else. A key has at most 512.
     const units = new Map<string, string>()
@@ -48,8 +47,10 @@ const similarity = (
       units.set(character, unit)
       return unit
     }
-    const a = spelled.replace(astral, single)
-    const b = spell(key).replace(astral, single)
+    const keyText = originText === undefined ? undefined : textOf(key)
+    const isText = originText !== undefined && keyText !== undefined
+    const a = isText ? originText.replace(astral, single) : latin1(origin)
+    const b = isText ? keyText.replace(astral, single) : latin1(key)
     if (Math.abs(a.length - b.length) > most) return undefined
     const edits = editDistance(a, b)
     return edits <= most ? edits : undefined

@@ -21,7 +21,7 @@ const classes: Readonly<Record<string, string>> = {
   xdigit: "0-9A-Fa-f"
 }
 
-/** What the C library adds to the standard. Both words of a boundary are one here, which is what they are for. */
+/** What the C library adds to the standard. RE2 knows no difference between the beginning and the end of a word. */
 const escapes: Readonly<Record<string, string>> = {
   "'": "\\z",
   "<": "\\b",
@@ -138,7 +138,7 @@ export const toRe2 = (pattern: string): Either.Either<string, string> => {
 
   const interval = (): string => {
     const found = /^\{(\d*)(,?)(\d*)\}/.exec(pattern.slice(at, at + 32))
-    if (found === null || (found[1] === "" && found[3] === "")) return fail(`the interval at ${at} is not valid`)
+    if (found === null || found[0] === "{}") return fail(`the interval at ${at} is not valid`)
     at += found[0].length
     const [, first, comma, last] = found
     const least = first === "" ? 0 : Number(first)

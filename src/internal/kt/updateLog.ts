@@ -1,6 +1,6 @@
 /**
- * The update log: a keyspace of its own in each `Storage`, into which every change is written in the transaction that
- * makes it. Keys are times; what is logged has the form of the original, which its replicas understand.
+ * The update log: a keyspace in the `Storage` of the first database, into which every change is written in the transaction
+ * that makes it. Keys are times; what is logged has the form of the original, which its replicas understand.
  *
  * @internal
  */
@@ -9,12 +9,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { KtError } from "../../KtError.js"
 import type { Change, Failure, LogFile } from "../../KtTransport.js"
 import type * as Storage from "../../Storage.js"
 import type { InvalidKey, StorageError } from "../../StorageError.js"
 import { withNow } from "../storage/compat.js"
 import { bytesOf } from "./bytes.js"
-import type { Bytes, Database } from "./databases.js"
+import { type Bytes, type Database, together } from "./databases.js"
 import { fromXt, toXt, xtMax } from "./expiry.js"
 import { readVarnum, varnum } from "./formats.js"
 
@@ -112,23 +113,20 @@ const append = (log: Bytes, messages: ReadonlyArray<Uint8Array>): Effect.Effect<
   )
 
 /** A keyspace whose changes are logged. */
-const logged = (
-  { index, keyspace, storage }: Database,
-  log: Bytes,
-  serverId: number
-): Bytes => {
+const logged = (database: Database, first: Database, log: Bytes, serverId: number): Bytes => {
+  const { index, keyspace } = database
   const recording = <A>(
     self: Effect.Effect<A, StorageError | InvalidKey>,
     operations: (answer: A) => ReadonlyArray<Operation>
   ): Effect.Effect<A, StorageError | InvalidKey> =>
-    storage.transaction(
+    together(
+      [database, first],
       Effect.tap(self, (answer) => {
         const done = operations(answer)
         return done.length === 0
           ? Effect.void
           : append(log, done.map((operation) => message(serverId, index, operation)))
-      }),
-      { retry: true }
+      })
     )
   const setting = (key: Uint8Array, value: Storage.Value, expiresAt: number | undefined): Operation => ({
     _tag: "Set",
@@ -154,7 +152,10 @@ const logged = (
           }),
           ([, change]) =>
             change._tag === "Put"
-              ? [setting(key, change.value, change.expiresAt)]
+              ? [
+                setting(key, change.value, change.expiresAt),
+                ...change.others?.map(({ expiresAt, key, value }) => setting(key, value, expiresAt)) ?? []
+              ]
               : change._tag === "Remove"
               ? [removing(key)]
               : []
@@ -187,58 +188,69 @@ const logged = (
 export const withLog = (
   databases: ReadonlyArray<Database>,
   serverId: number
-): Effect.Effect<{ readonly databases: ReadonlyArray<Database>; readonly log: UpdateLog }, StorageError> =>
-  Effect.gen(function*() {
-    const logs = new Map<Storage.Storage["Type"], Bytes>()
-    const recorded: Array<Database> = []
-    for (const database of databases) {
-      const log = logs.get(database.storage) ?? (yield* database.storage.keyspace(name, { keys: "bytes" }))
-      logs.set(database.storage, log)
-      recorded.push({ ...database, keyspace: logged(database, log, serverId) })
-    }
-    const all = [...logs.values()]
-    return { databases: recorded, log: { changes: changes(all), list: list(all), remove: remove(all) } }
+): Effect.Effect<{ readonly databases: ReadonlyArray<Database>; readonly log: UpdateLog }, StorageError | KtError> => {
+  const [first] = databases
+  if (!(Number.isInteger(serverId) && serverId >= 0 && serverId < 2 ** 16)) {
+    return Effect.fail(
+      new KtError({
+        detail: `the number of a server is a whole one from 0 to 65,535, not ${serverId}`,
+        method: "open",
+        reason: "InvalidArgument"
+      })
+    )
+  }
+  return first === undefined
+    ? Effect.succeed({ databases, log: none })
+    : Effect.map(first.storage.keyspace(name, { keys: "bytes" }), (log) => ({
+      databases: databases.map((database) => ({
+        ...database,
+        keyspace: logged(database, first, log, serverId)
+      })),
+      log: { changes: changes(log), list: list(log), remove: remove(log) }
+    }))
+}
+
+const refused = (method: string) =>
+  new KtError({
+    detail: "there is no update log; ask for it with `updateLog: { serverId }`",
+    method,
+    reason: "NotImplemented"
   })
 
-const list = (logs: ReadonlyArray<Bytes>): UpdateLog["list"] =>
-  Effect.forEach(logs, (log, i) =>
-    Effect.zipWith(log.stat(), log.peek({ reverse: true }, 1), ({ bytes }, [last]) => ({
-      bytes,
-      latest: last === undefined ? 0n : timeOf(last.key),
-      path: `${name}/${String(i + 1).padStart(10, "0")}.ulog`
-    })))
+/**
+ * Where nothing is logged.
+ *
+ * @internal
+ */
+export const none: UpdateLog = {
+  changes: () => Stream.fail(refused("changes")),
+  list: Effect.suspend(() => Effect.fail(refused("ulogList"))),
+  remove: () => Effect.fail(refused("ulogRemove"))
+}
+
+const list = (log: Bytes): UpdateLog["list"] =>
+  Effect.zipWith(log.stat(), log.peek({ reverse: true }, 1), ({ bytes }, [last]) => [{
+    bytes,
+    latest: last === undefined ? 0n : timeOf(last.key),
+    path: `${name}/0000000001.ulog`
+  }])
 
 /** The last change stays: times go on from there. */
-const remove = (logs: ReadonlyArray<Bytes>): UpdateLog["remove"] => (until) =>
-  Effect.forEach(
-    logs,
-    (log) =>
-      Effect.flatMap(log.peek({ reverse: true }, 1), ([last]) =>
-        last === undefined ? Effect.void : log.clear({ through: keyOf(clamp(until)), to: last.key })),
-    { discard: true }
+const remove = (log: Bytes): UpdateLog["remove"] => (until) =>
+  Effect.flatMap(
+    log.peek({ reverse: true }, 1),
+    ([last]) => last === undefined ? Effect.void : log.clear({ through: keyOf(clamp(until)), to: last.key })
   )
 
-/** The changes of all logs in the order of their times. A log that has more than a page ends what is known for now. */
-const changes = (logs: ReadonlyArray<Bytes>): UpdateLog["changes"] => (since, follow) =>
-  Stream.paginateChunkEffect(
-    clamp(since),
-    (after) =>
-      Effect.flatMap(Effect.forEach(logs, (log) => log.peek({ after: keyOf(after) }, page)), (pages) => {
-        const ends = pages.flatMap((entries) => {
-          const last = entries.at(-1)
-          return entries.length === page && last !== undefined ? [timeOf(last.key)] : []
-        })
-        const horizon = ends.reduce((a, b) => a < b ? a : b, 2n ** 64n)
-        const found = pages.flat()
-          .map((entry) => parse(timeOf(entry.key), bytesOf(entry.value)))
-          .filter(({ timestamp }) => timestamp <= horizon)
-          .sort((a, b) => a.timestamp < b.timestamp ? -1 : 1)
-        const next = found.at(-1)?.timestamp ?? after
-        const answer = [
-          Chunk.unsafeFromArray(found),
-          ends.length > 0 || follow ? Option.some(next) : Option.none()
+const changes = (log: Bytes): UpdateLog["changes"] => (since, follow) =>
+  Stream.paginateChunkEffect(keyOf(since), (after) =>
+    Effect.flatMap(log.peek({ after }, page), (entries) => {
+      const last = entries.at(-1)
+      const answer = Effect.succeed(
+        [
+          Chunk.unsafeFromArray(entries.map((entry) => parse(timeOf(entry.key), bytesOf(entry.value)))),
+          entries.length === page || follow ? Option.some(last?.key ?? after) : Option.none()
         ] as const
-        const result = Effect.succeed(answer)
-        return follow && found.length === 0 ? Effect.delay(result, Duration.millis(interval)) : result
-      })
-  )
+      )
+      return follow && last === undefined ? Effect.delay(answer, Duration.millis(interval)) : answer
+    }))

@@ -320,6 +320,11 @@ export class Access<C, X> {
     })
   )
 
+  /** Whether an operation of the fiber needs nothing but the connection: no transaction, no span, no turn of the loop. */
+  isPlain(fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean {
+    return !this.closed && this.levelOf(fiber.currentContext) === undefined && !isTraced(fiber) && !isTurnDue()
+  }
+
   /** The transaction that the fiber is in. */
   readonly level: Effect.Effect<Level<C> | undefined> = Effect.map(
     Effect.context<never>(),

@@ -19,8 +19,11 @@ export interface KeyKind<K> {
   /** The least key that is greater than every key with this prefix, if there is one. */
   readonly afterPrefix: (prefix: K) => K | undefined
   readonly isEmpty: (key: K) => boolean
-  /** The same text for the same keys, and for no others. */
+  /** The same text for the same keys, and for no others: what a key is in memory. */
   readonly identity: (key: K) => string
+  readonly fromIdentity: (identity: string) => K
+  /** Orders identities as `compare` does the keys. */
+  readonly compareIdentities: (a: string, b: string) => number
   /** A copy that its giver cannot change any more. */
   readonly copy: (key: K) => K
   readonly byteLength: (key: K) => number
@@ -77,6 +80,8 @@ export const textKeys: KeyKind<string> = {
   afterPrefix: afterTextPrefix,
   isEmpty: (key) => key === "",
   identity: (key) => key,
+  fromIdentity: (identity) => identity,
+  compareIdentities: compareText,
   copy: (key) => key,
   byteLength: (key) => Buffer.byteLength(key)
 }
@@ -111,7 +116,10 @@ export const bytesKeys: KeyKind<Uint8Array> = {
   comparing: () => compareBytes,
   afterPrefix: afterBytesPrefix,
   isEmpty: (key) => key.length === 0,
-  identity: (key) => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1"),
+  identity: (key) =>
+    (key instanceof Buffer ? key : Buffer.from(key.buffer, key.byteOffset, key.byteLength)).toString("latin1"),
+  fromIdentity: (identity) => copyBytes(Buffer.from(identity, "latin1")),
+  compareIdentities: compareUnits,
   copy: copyBytes,
   byteLength: (key) => key.length
 }

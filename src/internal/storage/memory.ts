@@ -4,15 +4,16 @@
  *
  * @internal
  */
-import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { Entry, Storage, Value } from "../../Storage.js"
+import type { StorageError } from "../../StorageError.js"
 import { Access, type Engine } from "./access.js"
 import { BTree, type Tree } from "./btree.js"
-import { callOf } from "./call.js"
+import { type Call, callOf } from "./call.js"
+import { clockOf } from "./compat.js"
 import { failing, type Fault, otherKeys } from "./fault.js"
 import { Gate, hold } from "./gate.js"
 import { bytesKeys, copyBytes, type KeyKind, textKeys } from "./keys.js"
@@ -20,10 +21,17 @@ import { type Driver, makeKeyspace } from "./keyspace.js"
 import type { Bounds } from "./range.js"
 import { makeService } from "./service.js"
 
+/** An entry, whose key is the identity of the user's. */
+interface Row {
+  readonly key: string
+  readonly value: Value
+  readonly expiresAt: number | undefined
+}
+
 /** The entries of one keyspace by key, and those that expire by time. Two trees that are always changed together. */
-interface Table<K> {
-  byKey: Tree<K, Entry<K>>
-  byExpiry: Tree<readonly [expiresAt: number, key: K], true>
+interface Table {
+  byKey: Tree<string, Row>
+  byExpiry: Tree<readonly [expiresAt: number, key: string], true>
 }
 
 /** What a transaction can undo. Cloning a tree is cheap: it is copied where it is written to. */
@@ -44,16 +52,16 @@ const live = (entry: { readonly expiresAt: number | undefined }, now: number): b
 
 const copyValue = (value: Value): Value => typeof value === "string" ? value : copyBytes(value)
 
-const makeTable = <K>(kind: KeyKind<K>, memory: Memory): Table<K> => {
-  const empty = (): Table<K> => ({
-    byExpiry: new BTree<readonly [number, K], true>(undefined, (a, b) => a[0] - b[0] || kind.compare(a[1], b[1])),
-    byKey: new BTree<K, Entry<K>>(undefined, kind.compare)
+const makeTable = (compare: (a: string, b: string) => number, memory: Memory): Table => {
+  const empty = (): Table => ({
+    byExpiry: new BTree<readonly [number, string], true>(undefined, (a, b) => a[0] - b[0] || compare(a[1], b[1])),
+    byKey: new BTree<string, Row>(undefined, compare)
   })
   const table = empty()
   memory.parts.add({
     empty: () => Object.assign(table, empty()),
     snapshot: () => {
-      const then: Table<K> = { byExpiry: table.byExpiry.clone(), byKey: table.byKey.clone() }
+      const then: Table = { byExpiry: table.byExpiry.clone(), byKey: table.byKey.clone() }
       return () => Object.assign(table, then)
     }
   })
@@ -62,111 +70,121 @@ const makeTable = <K>(kind: KeyKind<K>, memory: Memory): Table<K> => {
 
 const makeDriver = <K extends string | Uint8Array>(
   access: Access<Memory, Fault>,
-  table: Table<K>,
+  gate: Gate,
+  table: Table,
   kind: KeyKind<K>
 ): Driver<K> => {
-  const copy = ({ expiresAt, key, value }: Entry<K>): Entry<K> => ({
-    expiresAt,
-    key: kind.copy(key),
-    value: copyValue(value)
-  })
+  const entryAt = (key: K, { expiresAt, value }: Row): Entry<K> => ({ expiresAt, key, value: copyValue(value) })
+  const entryOf = (row: Row): Entry<K> => entryAt(kind.fromIdentity(row.key), row)
   const find = (key: K, now: number): Option.Option<Entry<K>> => {
-    const entry = table.byKey.get(key)
-    return entry !== undefined && live(entry, now) ? Option.some(copy(entry)) : Option.none()
+    const row = table.byKey.get(kind.identity(key))
+    return row !== undefined && live(row, now) ? Option.some(entryAt(key, row)) : Option.none()
   }
-  const drop = (key: K): Entry<K> | undefined => {
-    const entry = table.byKey.get(key)
-    if (entry === undefined) return undefined
+  const drop = (key: string): Row | undefined => {
+    const row = table.byKey.get(key)
+    if (row === undefined) return undefined
     table.byKey.delete(key)
-    if (entry.expiresAt !== undefined) table.byExpiry.delete([entry.expiresAt, entry.key])
-    return entry
+    if (row.expiresAt !== undefined) table.byExpiry.delete([row.expiresAt, row.key])
+    return row
   }
-  const put = (entry: Entry<K>): void => {
-    drop(entry.key)
-    const own = copy(entry)
-    table.byKey.set(own.key, own)
-    if (own.expiresAt !== undefined) table.byExpiry.set([own.expiresAt, own.key], true)
+  const put = ({ expiresAt, key, value }: Entry<K>): void => {
+    const row: Row = { expiresAt, key: kind.identity(key), value: copyValue(value) }
+    const before = table.byKey.get(row.key)
+    if (before?.expiresAt !== undefined) table.byExpiry.delete([before.expiresAt, row.key])
+    table.byKey.set(row.key, row)
+    if (expiresAt !== undefined) table.byExpiry.set([expiresAt, row.key], true)
   }
-  const scan = (bounds: Bounds<K>, now: number): Array<Entry<K>> => {
-    const found: Array<Entry<K>> = []
-    for (const entry of inBounds(table.byKey, kind, bounds)) {
+  const scan = (bounds: Bounds<K>, now: number): Array<Row> => {
+    const found: Array<Row> = []
+    for (const row of inBounds(table.byKey, kind, bounds)) {
       if (found.length >= bounds.limit) break
-      if (live(entry, now)) found.push(entry)
+      if (live(row, now)) found.push(row)
     }
     return found
   }
-  const removeAll = (keys: ReadonlyArray<K>, now: number): number => {
+  const removeAll = (keys: ReadonlyArray<string>, now: number): number => {
     let count = 0
     for (const key of keys) {
-      const entry = drop(key)
-      if (entry !== undefined && live(entry, now)) count++
+      const row = drop(key)
+      if (row !== undefined && live(row, now)) count++
     }
     return count
   }
-  const sync = <A>(f: (now: number) => A) => (_: Memory, clock: Clock.Clock) =>
-    Effect.sync(() => f(clock.unsafeCurrentTimeMillis()))
+  /** An operation takes one step: where nothing else is going on, it is done at once. */
+  const step = <A, B>(f: (now: number) => B, done: (value: B) => A, call: Call<StorageError>) =>
+    Effect.withFiberRuntime<A, StorageError>((fiber) => {
+      if (!access.isPlain(fiber) || !gate.tryAcquire()) {
+        return access.run((_, clock) => Effect.sync(() => f(clock.unsafeCurrentTimeMillis())), done, call)
+      }
+      try {
+        return Effect.succeed(done(f(clockOf(fiber).unsafeCurrentTimeMillis())))
+      } finally {
+        gate.release()
+      }
+    })
   const same = <A>(value: A): A => value
   return {
-    get: (key, done, call) => access.run(sync((now) => find(key, now)), done, call),
+    get: (key, done, call) => step((now) => find(key, now), done, call),
     head: (key, done, call) =>
-      access.run(sync((now) => Option.map(find(key, now), ({ expiresAt }) => ({ expiresAt }))), done, call),
-    getMany: (keys, call) => access.run(sync((now) => keys.map((key) => find(key, now))), same, call),
-    set: (entry, done, call) => access.run(sync(() => put(entry)), done, call),
-    setMany: (entries, call) => access.run(sync(() => entries.forEach(put)), same, call),
+      step((now) => Option.map(find(key, now), ({ expiresAt }) => ({ expiresAt })), done, call),
+    getMany: (keys, call) => step((now) => keys.map((key) => find(key, now)), same, call),
+    set: (entry, done, call) => step(() => put(entry), done, call),
+    setMany: (entries, call) => step(() => entries.forEach(put), same, call),
     modify: (key, f, call) =>
-      access.run(
-        sync((now) => {
+      step(
+        (now) => {
           const [answer, change] = f(find(key, now))
-          if (change._tag === "Put") put({ expiresAt: change.expiresAt, key, value: change.value })
-          else if (change._tag === "Remove") drop(key)
+          if (change._tag === "Put") {
+            put({ expiresAt: change.expiresAt, key, value: change.value })
+            change.others?.forEach(put)
+          } else if (change._tag === "Remove") drop(kind.identity(key))
           return answer
-        }),
+        },
         same,
         call
       ),
-    remove: (key, call) => access.run(sync((now) => removeAll([key], now) > 0), same, call),
-    removeMany: (keys, call) => access.run(sync((now) => removeAll(keys, now)), same, call),
+    remove: (key, call) => step((now) => removeAll([kind.identity(key)], now) > 0, same, call),
+    removeMany: (keys, call) => step((now) => removeAll(keys.map(kind.identity), now), same, call),
     take: (bounds, call) =>
-      access.run(
-        sync((now) => {
-          const entries = scan(bounds, now)
-          for (const entry of entries) drop(entry.key)
-          return entries.map(copy)
-        }),
+      step(
+        (now) => {
+          const rows = scan(bounds, now)
+          for (const { key } of rows) drop(key)
+          return rows.map(entryOf)
+        },
         same,
         call
       ),
-    entries: (bounds, call) => access.run(sync((now) => scan(bounds, now).map(copy)), same, call),
-    keys: (bounds, call) =>
-      access.run(sync((now) => scan(bounds, now).map((entry) => kind.copy(entry.key))), same, call),
+    entries: (bounds, call) => step((now) => scan(bounds, now).map(entryOf), same, call),
+    keys: (bounds, call) => step((now) => scan(bounds, now).map(({ key }) => kind.fromIdentity(key)), same, call),
     stat: (bounds, call) =>
-      access.run(
-        sync((now) => {
-          const entries = scan(bounds, now)
+      step(
+        (now) => {
+          const rows = scan(bounds, now)
           let bytes = 0
-          for (const entry of entries) bytes += kind.byteLength(entry.key) + valueBytes(entry.value)
-          return { bytes, entries: entries.length }
-        }),
+          for (const { key, value } of rows) bytes += kind.byteLength(kind.fromIdentity(key)) + valueBytes(value)
+          return { bytes, entries: rows.length }
+        },
         same,
         call
       ),
     clear: (bounds, call) =>
-      access.run(
-        sync((now) => removeAll(Array.from(inBounds(table.byKey, kind, bounds), (entry) => entry.key), now)),
+      step(
+        (now) => removeAll(Array.from(inBounds(table.byKey, kind, bounds), ({ key }) => key), now),
         same,
         call
       ),
     removeExpired: (limit, call) =>
-      access.run(
-        sync((now) => {
-          const gone: Array<K> = []
+      step(
+        (now) => {
+          const gone: Array<string> = []
           for (const [expiresAt, key] of table.byExpiry.keys()) {
             if (expiresAt > now || gone.length >= limit) break
             gone.push(key)
           }
           for (const key of gone) drop(key)
           return { more: limit > 0 && gone.length === limit, removed: gone.length }
-        }),
+        },
         same,
         call
       )
@@ -175,32 +193,36 @@ const makeDriver = <K extends string | Uint8Array>(
 
 const valueBytes = (value: Value): number => typeof value === "string" ? Buffer.byteLength(value) : value.length
 
-function* inBounds<K>(tree: Tree<K, Entry<K>>, kind: KeyKind<K>, bounds: Bounds<K>): Iterable<Entry<K>> {
-  const { lower, reverse, upper } = bounds
-  const beforeLower = (key: K): boolean => {
-    if (lower === undefined) return false
-    const order = kind.compare(key, lower.key)
-    return order < 0 || (order === 0 && !lower.inclusive)
+function* inBounds<K>(
+  tree: Tree<string, Row>,
+  { compareIdentities, identity }: KeyKind<K>,
+  { lower, reverse, upper }: Bounds<K>
+): Iterable<Row> {
+  const least = lower === undefined ? undefined : identity(lower.key)
+  const most = upper === undefined ? undefined : identity(upper.key)
+  const beforeLower = (key: string): boolean => {
+    if (least === undefined) return false
+    const order = compareIdentities(key, least)
+    return order < 0 || (order === 0 && lower?.inclusive === false)
   }
-  const afterUpper = (key: K): boolean => {
-    if (upper === undefined) return false
-    const order = kind.compare(key, upper.key)
-    return order > 0 || (order === 0 && !upper.inclusive)
+  const afterUpper = (key: string): boolean => {
+    if (most === undefined) return false
+    const order = compareIdentities(key, most)
+    return order > 0 || (order === 0 && upper?.inclusive === false)
   }
   if (tree.isEmpty) return
-  const start = reverse ? upper?.key : lower?.key
   const [skip, stop] = reverse ? [afterUpper, beforeLower] : [beforeLower, afterUpper]
-  for (const [key, entry] of reverse ? tree.entriesReversed(start) : tree.entries(start)) {
+  for (const [key, row] of reverse ? tree.entriesReversed(most) : tree.entries(least)) {
     if (skip(key)) continue
     if (stop(key)) return
-    yield entry
+    yield row
   }
 }
 
 /** All that is in memory is one connection, and one gate stands before it. */
 const makeEngine = (
   lockTimeout: Duration.Duration
-): { readonly engine: Engine<Memory, Fault>; readonly memory: Memory } => {
+): { readonly engine: Engine<Memory, Fault>; readonly gate: Gate; readonly memory: Memory } => {
   const memory: Memory = { parts: new Set(), savepoints: [] }
   const gate = new Gate()
   const open = (name: string) =>
@@ -241,13 +263,14 @@ const makeEngine = (
       single: true,
       system: "memory"
     },
+    gate,
     memory
   }
 }
 
 /** @internal */
 export const makeMemory: Effect.Effect<Storage["Type"], never, Scope.Scope> = Effect.gen(function*() {
-  const { engine, memory } = makeEngine(Duration.seconds(5))
+  const { engine, gate, memory } = makeEngine(Duration.seconds(5))
   const access = new Access(engine, yield* Effect.runtime<never>())
   const kinds = new Map<string, "text" | "bytes">()
   memory.parts.add({
@@ -260,17 +283,18 @@ export const makeMemory: Effect.Effect<Storage["Type"], never, Scope.Scope> = Ef
       }
     }
   })
-  const tables = { bytes: new Map<string, Table<Uint8Array>>(), text: new Map<string, Table<string>>() }
-  const open = <K extends string | Uint8Array>(tables: Map<string, Table<K>>, kind: KeyKind<K>) => (name: string) =>
+  const tables = new Map<string, Table>()
+  const open = <K extends string | Uint8Array>(kind: KeyKind<K>) => (name: string) =>
     access.run(
       () =>
         Effect.suspend(() => {
           const created = kinds.get(name)
           if (created !== undefined && created !== kind.name) return Effect.fail(otherKeys(created, kind.name))
           kinds.set(name, kind.name)
-          let table = tables.get(name)
-          if (table === undefined) tables.set(name, table = makeTable(kind, memory))
-          return Effect.succeed(makeKeyspace(name, kind, makeDriver(access, table, kind)))
+          const id = `${kind.name} ${name}`
+          let table = tables.get(id)
+          if (table === undefined) tables.set(id, table = makeTable(kind.compareIdentities, memory))
+          return Effect.succeed(makeKeyspace(name, kind, makeDriver(access, gate, table, kind)))
         }),
       (keyspace) => keyspace,
       { fail: failing("open", name) }
@@ -283,8 +307,8 @@ export const makeMemory: Effect.Effect<Storage["Type"], never, Scope.Scope> = Ef
       (keyspaces) => keyspaces,
       callOf("keyspaces")
     ),
-    openBytes: open(tables.bytes, bytesKeys),
-    openText: open(tables.text, textKeys),
+    openBytes: open(bytesKeys),
+    openText: open(textKeys),
     reclaim: Effect.void,
     sweep: undefined
   }))

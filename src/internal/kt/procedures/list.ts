@@ -191,7 +191,7 @@ export const lists: ReadonlyArray<Procedure> = [
   moving("llpoprpush", (items) => items.shift(), pushInto),
   define(
     "lunpack",
-    { optional: ["prefix", "start", "stop", "format"], required: ["key"] },
+    { optional: ["prefix", "start", "stop", "format", "python"], required: ["key"] },
     ({ key }, { given, number, ...context }) => {
       const prefix = given("prefix") ?? concat(key, utf8(":"))
       const template = Buffer.from(given("format") ?? utf8("%04d")).toString("utf8")
@@ -200,7 +200,7 @@ export const lists: ReadonlyArray<Procedure> = [
         Effect.flatMap(load(arrays, context, key), (items) => {
           const start = number("start") ?? 0
           const first = start < 0 ? Math.max(0, start + items.length) : start
-          const unpacked = slice(items, start, number("stop"), false)
+          const unpacked = slice(items, start, number("stop"), given("python") !== undefined)
           return Effect.as(
             context.keyspace.setMany(
               unpacked.map((value, i) => ({

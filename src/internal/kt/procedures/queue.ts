@@ -7,9 +7,11 @@
 import * as Effect from "effect/Effect"
 import type { Failure } from "../../../KtTransport.js"
 import type * as Storage from "../../../Storage.js"
+import { withNow } from "../../storage/compat.js"
 import { afterCommit } from "../../storage/service.js"
 import { inTransaction } from "../../storage/transactions.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
+import { arrivalsIn, type Waiter } from "../conditions.js"
 import type { Bytes, Database } from "../databases.js"
 import { never } from "../expiry.js"
 import { padded } from "../numbers.js"
@@ -19,7 +21,6 @@ import {
   atomically,
   type Context,
   define,
-  type Engine,
   fromOrdinals,
   ordinals,
   type Pairs,
@@ -64,37 +65,42 @@ const countOf = (n: number | undefined, unsaid: number): number =>
   n === undefined ? unsaid : n < 0 || !Number.isInteger(n) ? Infinity : n
 
 /**
- * The next number, from 1 on.
+ * Counts as many numbers further, from 1 on, and writes the items that have them, at once; answers with the last.
  *
  * @internal
  */
-export const nextId = (keyspace: Bytes, counter: Uint8Array, count = 1): Effect.Effect<number, Failure> =>
-  incrementDouble(keyspace, counter, count, 0, never)
+export const withIds = (
+  keyspace: Bytes,
+  counter: Uint8Array,
+  count: number,
+  itemsOf: (last: number) => ReadonlyArray<Storage.Entry<Uint8Array>>
+): Effect.Effect<number, Failure> => incrementDouble(keyspace, counter, count, 0, never, itemsOf)
 
-/** Where they wait who want the next item. */
-const arrivalsOf = ({ index }: Database, queue: Uint8Array): string => `${index}\t${latin1(queue)}`
+/** The name under which they wait who want the next item. */
+const arrivalOf = ({ keyspace }: Database, queue: Uint8Array): string => `${keyspace.name}\t${latin1(queue)}`
 
 /** Adds values with their scores, in order; answers with the last number. */
 const add = (
-  { database, engine, keyspace }: { readonly database: Database; readonly engine: Engine; readonly keyspace: Bytes },
+  { database, keyspace }: { readonly database: Database; readonly keyspace: Bytes },
   queue: Uint8Array,
   values: ReadonlyArray<{ readonly score: number; readonly value: Uint8Array }>
 ): Effect.Effect<number, Failure> =>
-  Effect.flatMap(nextId(keyspace, queue, values.length), (last) => {
-    const entries = values.map(({ score, value }, i) => ({
-      expiresAt: undefined,
-      key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
-      value
-    }))
-    const [only] = entries
-    const written = only !== undefined && entries.length === 1
-      ? keyspace.set(only.key, only.value)
-      : keyspace.setMany(entries)
-    const arrived = () => void engine.arrivals.signal(arrivalsOf(database, queue), values.length > 1)
-    return Effect.as(Effect.zipRight(written, afterCommit(database.storage, arrived)), last)
-  })
+  Effect.tap(
+    withIds(keyspace, queue, values.length, (last) =>
+      values.map(({ score, value }, i) => ({
+        expiresAt: undefined,
+        key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
+        value
+      }))),
+    () => {
+      const tell = () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), values.length > 1)
+      return Effect.withFiberRuntime<void>((fiber) =>
+        inTransaction(fiber.currentContext) ? afterCommit(database.storage, tell) : Effect.sync(tell)
+      )
+    }
+  )
 
-type QueueContext = Pick<Context<"min_score" | "keys">, "database" | "engine" | "given" | "keyspace" | "number">
+type QueueContext = Pick<Context<"min_score" | "keys">, "database" | "given" | "keyspace" | "number">
 
 const range = (
   context: Pick<Context<"min_score">, "number">,
@@ -167,33 +173,52 @@ const pauses = { first: 100, growth: 1.15, longest: 1000 }
 /**
  * Waits for an item. An interruption while it is taken out has it put back, at its place.
  */
-const blockingPop = (
-  queue: Uint8Array,
-  timeout: number,
-  context: QueueContext
-): Effect.Effect<Pairs, Failure> => {
-  const { database, engine, given, keyspace } = context
+const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext): Effect.Effect<Pairs, Failure> => {
+  const { database, given, keyspace, number } = context
   const bounds = range(context, queue, false)
+  const arrivals = arrivalsIn(database.storage)
+  const arrival = arrivalOf(database, queue)
+  const isChoosy = number("min_score") !== undefined
+  /** A signal that was not needed, or was for an item that somebody else may want, wakes the next. */
+  const passOn = (waiter: Waiter, isServed: boolean): void => {
+    arrivals.leave(waiter)
+    if (waiter.isWoken && (isServed || isChoosy)) arrivals.signal(arrival, false)
+  }
   return Effect.uninterruptibleMask((restore) => {
-    const attempt = (left: number, pause: number): Effect.Effect<Pairs, Failure> =>
-      Effect.flatMap(keyspace.take(bounds, 1), (entries) => {
-        if (entries.length > 0) {
+    /** `woken`: by what it was told to look again. */
+    const attempt = (deadline: number, pause: number, woken: Waiter | undefined): Effect.Effect<Pairs, Failure> =>
+      Effect.suspend(() => {
+        // It waits before it looks: what comes in between is not missed.
+        const waiter = arrivals.enter(arrival)
+        const leaving = () => Effect.sync(() => passOn(waiter, true))
+        return Effect.flatMap(Effect.onError(keyspace.take(bounds, 1), leaving), (entries) => {
+          if (entries.length === 0) {
+            if (woken !== undefined) passOn(woken, false)
+            return withNow((now) => {
+              const millis = Math.min(deadline - now, pause)
+              // `deadline` may be no number: then it does not wait.
+              if (!(millis > 0)) return Effect.as(leaving(), [])
+              return Effect.flatMap(Effect.onInterrupt(restore(arrivals.await(waiter, millis)), leaving), () => {
+                arrivals.leave(waiter)
+                return attempt(deadline, Math.min(pause * pauses.growth, pauses.longest), waiter)
+              })
+            })
+          }
+          passOn(waiter, true)
+          const putBack = Effect.tap(
+            keyspace.setMany(entries),
+            () => Effect.sync(() => arrivals.signal(arrival, false))
+          )
           return Effect.as(
-            Effect.onInterrupt(restore(Effect.void), () => Effect.ignore(keyspace.setMany(entries))),
+            Effect.onInterrupt(restore(Effect.void), () => Effect.ignore(putBack)),
             taken(entries, given("keys"))
           )
-        }
-        if (left <= 0) return Effect.succeed([])
-        const millis = Math.min(left, pause)
-        return Effect.zipRight(
-          restore(engine.arrivals.wait(arrivalsOf(database, queue), millis)),
-          attempt(left - millis, Math.min(pause * pauses.growth, pauses.longest))
-        )
+        })
       })
     // In a transaction nobody else can add what it waits for.
     return Effect.flatMap(
       Effect.context<never>(),
-      (context) => attempt(inTransaction(context) ? 0 : timeout, pauses.first)
+      (context) => withNow((now) => attempt(inTransaction(context) ? now : now + timeout, pauses.first, undefined))
     )
   })
 }
@@ -202,16 +227,15 @@ const blockingPop = (
 export const queues: ReadonlyArray<Procedure> = [
   define("queue_add", { optional: ["score"], required: ["queue", "data"] }, ({ data, queue }, context) =>
     Effect.map(
-      atomically(context, add(context, queue, [{ score: context.number("score") ?? 0, value: data }])),
+      add(context, queue, [{ score: context.number("score") ?? 0, value: data }]),
       (id) => [[idName, utf8(String(id))]]
     )),
   define("queue_madd", { optional: ["score"], required: ["queue"] }, ({ queue }, context) => {
     const score = context.number("score") ?? 0
     const all = fromOrdinals(context.data)
-    return all.length === 0 ? Effect.succeed(num(0)) : Effect.as(
-      atomically(context, add(context, queue, all.map((value) => ({ score, value })))),
-      num(all.length)
-    )
+    return all.length === 0
+      ? Effect.succeed(num(0))
+      : Effect.as(add(context, queue, all.map((value) => ({ score, value }))), num(all.length))
   }),
   reading("queue_pop", true, false),
   reading("queue_rpop", true, true),
