@@ -61,40 +61,30 @@ const expiry: fc.Arbitrary<Expiry> = fc.oneof(
 const write = fc.record({ db, expiry, key, value })
 const by = fc.constantFrom(0n, 1n, -1n, 7n, 2n ** 63n - 1n, -(2n ** 63n), 2n ** 63n)
 
-const tagged = <const T extends string, A extends object>(tag: T, model: fc.Arbitrary<A>) =>
-  model.map((fields) => ({ ...fields, _tag: tag }))
+/** Commands of these names, with these fields. */
+const any = <const T extends string, A extends object>(tags: ReadonlyArray<T>, fields: fc.Arbitrary<A>) =>
+  fc.tuple(fc.constantFrom(...tags), fields).map(([_tag, fields]) => ({ ...fields, _tag }))
+
+const at = fc.record({ db, key })
+const keys = fc.array(key, { maxLength: 4 })
+const addresses = fc.array(fc.tuple(db, key), { maxLength: 6 })
+const orig = fc.oneof(fc.constantFrom<"set" | "try" | undefined>("set", "try", undefined), by)
+const seconds = fc.constantFrom(0, 1, -1, 0.25, 1000)
+const max = fc.option(fc.integer({ max: 3, min: 0 }), { nil: undefined })
 
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { arbitrary: fc.record({ _tag: fc.constantFrom("get", "exists", "length", "expires"), db, key }), weight: 2 },
-  fc.record({ _tag: fc.constantFrom("pop", "remove"), db, key }),
-  {
-    arbitrary: fc.record({ _tag: fc.constantFrom("set", "add", "replace", "append"), db, expiry, key, value }),
-    weight: 5
-  },
-  tagged("setBulkDetails", fc.record({ writes: fc.array(write, { maxLength: 5 }) })),
-  fc.record({
-    _tag: fc.constantFrom("getBulkDetails", "removeBulkDetails"),
-    at: fc.array(fc.tuple(db, key), { maxLength: 6 })
-  }),
-  tagged("cas", fc.record({ expected: fc.option(value, { nil: undefined }), removes: fc.boolean(), write })),
-  {
-    arbitrary: tagged(
-      "increment",
-      fc.record({ by, orig: fc.oneof(fc.constantFrom("set", "try", undefined), by), write })
-    ),
-    weight: 2
-  },
-  tagged("touch", fc.record({ db, expiry, keys: fc.array(key, { maxLength: 4 }) })),
-  tagged(
-    "touchRelative",
-    fc.record({ db, keys: fc.array(key, { maxLength: 4 }), seconds: fc.constantFrom(0, 1, -1, 0.25, 1000) })
-  ),
-  tagged(
-    "matchPrefix",
-    fc.record({ db, max: fc.option(fc.integer({ max: 3, min: 0 }), { nil: undefined }), prefix: key })
-  ),
-  fc.record({ _tag: fc.constantFrom("items", "count", "size", "items", "count", "vacuum", "clear"), db }),
-  { arbitrary: tagged("clock", fc.record({ millis: fc.integer({ max: 1500, min: 1 }) })), weight: 2 }
+  { arbitrary: any(["get", "exists", "length", "expires"], at), weight: 2 },
+  any(["pop", "remove"], at),
+  { arbitrary: any(["set", "add", "replace", "append"], write), weight: 5 },
+  any(["setBulkDetails"], fc.record({ writes: fc.array(write, { maxLength: 5 }) })),
+  any(["getBulkDetails", "removeBulkDetails"], fc.record({ at: addresses })),
+  any(["cas"], fc.record({ expected: fc.option(value, { nil: undefined }), removes: fc.boolean(), write })),
+  { arbitrary: any(["increment"], fc.record({ by, orig, write })), weight: 2 },
+  any(["touch"], fc.record({ db, expiry, keys })),
+  any(["touchRelative"], fc.record({ db, keys, seconds })),
+  any(["matchPrefix"], fc.record({ db, max, prefix: key })),
+  any(["items", "count", "size", "items", "count", "vacuum", "clear"], fc.record({ db })),
+  { arbitrary: any(["clock"], fc.record({ millis: fc.integer({ max: 1500, min: 1 }) })), weight: 2 }
 )
 
 // --- The model ---
