@@ -152,7 +152,10 @@ const logged = (database: Database, first: Database, log: Bytes, serverId: numbe
           }),
           ([, change]) =>
             change._tag === "Put"
-              ? [setting(key, change.value, change.expiresAt)]
+              ? [
+                setting(key, change.value, change.expiresAt),
+                ...change.others?.map(({ expiresAt, key, value }) => setting(key, value, expiresAt)) ?? []
+              ]
               : change._tag === "Remove"
               ? [removing(key)]
               : []

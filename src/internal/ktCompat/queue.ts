@@ -1,18 +1,22 @@
 /**
  * @internal
  */
+import * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Failure, Key, Queue, QueueOptions, ScoreOptions } from "../../KtCompat.js"
+import type { KtError } from "../../KtError.js"
 import type { Pair } from "../../KtTransport.js"
+import { andThen, isDone } from "../done.js"
 import { concat, latin1, utf8 } from "../kt/bytes.js"
 import { keep } from "../kt/expiry.js"
 import { parseDuration } from "../storage/duration.js"
 import { call, type Container, listed, numberIn, type Parameters, type Place, whole } from "./containers.js"
-import { anyKey, encodeAll, refuse } from "./values.js"
+import { anyKey, decodeAll, encodeAll, refuse } from "./values.js"
 
 /** What fits into the digits that a key has for it. */
 const leastScore = -499_999_999_999
@@ -25,13 +29,12 @@ const tab = "\t"
  *
  * @internal
  */
-export const withoutTab = (method: string, key: Key): Effect.Effect<void, Failure> =>
-  Effect.flatMap(anyKey(key), (bytes) =>
-    latin1(bytes).includes(tab)
-      ? Effect.fail(
-        refuse(method, "its key contains a tab, which parts it from those of its items; use another character")
-      )
-      : Effect.void)
+export const withoutTab = <E>(method: string, key: Exit.Exit<Uint8Array, E>): Exit.Exit<Uint8Array, E | KtError> =>
+  Exit.isSuccess(key) && latin1(key.value).includes(tab)
+    ? Exit.fail(
+      refuse(method, "its key contains a tab, which parts it from those of its items; use another character")
+    )
+    : key
 
 /**
  * The values of items that were taken out, whose names are their keys. If one cannot be decoded, all are put back.
@@ -41,18 +44,16 @@ export const withoutTab = (method: string, key: Key): Effect.Effect<void, Failur
 export const takenItems = <A>(
   container: Container<A>,
   pairs: ReadonlyArray<Pair>
-): Effect.Effect<ReadonlyArray<A>, Failure> =>
-  Effect.catchAll(
-    Effect.forEach(pairs, ([, value]) => container.values.decode(value, container.at)),
-    (error) =>
-      Effect.zipRight(
-        putBack(container, pairs),
-        Effect.fail(error)
-      )
+): Effect.Effect<ReadonlyArray<A>, Failure> => {
+  const decoded = decodeAll(container.values, pairs.map(([, value]) => value), container.at)
+  return isDone(decoded) && Exit.isSuccess(decoded) ? decoded : Effect.catchAll(
+    decoded,
+    (error) => Effect.zipRight(putBack(container, pairs), Effect.fail(error))
   )
+}
 
 const putBack = ({ db, key, transport }: Place, pairs: ReadonlyArray<Pair>): Effect.Effect<unknown, Failure> =>
-  Effect.flatMap(anyKey(key), (key) => {
+  andThen(key, (key) => {
     const prefix = latin1(concat(key, utf8(tab)))
     // A server that does not tell keys cannot be given them back.
     const items = pairs.filter(([name]) => latin1(name).startsWith(prefix))
@@ -60,11 +61,11 @@ const putBack = ({ db, key, transport }: Place, pairs: ReadonlyArray<Pair>): Eff
   })
 
 /** @internal */
-export const makeQueue = <A>(container: Container<A>): Queue<A> => {
-  const { at, key, values } = container
-  const checked = withoutTab("Queue", key)
+export const makeQueue = <A>(place: Container<A>): Queue<A> => {
+  const container = { ...place, key: withoutTab("Queue", place.key) }
+  const { at, values } = container
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
-    Effect.zipRight(checked, call(container, name, "queue", parameters, data))
+    call(container, name, "queue", parameters, data)
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
     Effect.map(asked, (pairs) => numberIn(pairs, "num"))
   const scored = (method: string, score: number | undefined) =>
@@ -73,28 +74,30 @@ export const makeQueue = <A>(container: Container<A>): Queue<A> => {
   const many = (method: string, n: number) => whole(method, "how many", n, 0)
 
   const peekMany = (procedure: string) => (n: number, options: QueueOptions = {}) =>
-    Effect.zipRight(
+    andThen(
       many(procedure, n),
-      Effect.flatMap(ask(procedure, { ...least(options), n }), (pairs) => listed(container, pairs))
+      () => Effect.flatMap(ask(procedure, { ...least(options), n }), (pairs) => listed(container, pairs))
     )
   const popMany = (procedure: string) => (n: number, options: QueueOptions = {}) =>
-    Effect.zipRight(
+    andThen(
       many(procedure, n),
-      Effect.flatMap(ask(procedure, { ...least(options), keys: "told", n }), (pairs) => takenItems(container, pairs))
+      () =>
+        Effect.flatMap(ask(procedure, { ...least(options), keys: "told", n }), (pairs) => takenItems(container, pairs))
     )
-  const one = (all: Effect.Effect<ReadonlyArray<A>, Failure>) => Effect.map(all, (items) => Option.fromIterable(items))
+  const one = (all: Effect.Effect<ReadonlyArray<A>, Failure>) => Effect.map(all, Arr.head)
   const removed =
     (procedure: string) => (item: A, { n, ...options }: QueueOptions & { readonly n?: number | undefined } = {}) =>
-      Effect.flatMap(values.encode(item, at), (data) =>
-        Effect.zipRight(
+      andThen(values.encode(item, at), (data) =>
+        andThen(
           whole(procedure, "how many", n, 0),
-          counted(ask(procedure, { ...least(options), data, n }))
+          () => counted(ask(procedure, { ...least(options), data, n }))
         ))
   const transferMany = (dest: Key, n: number) =>
-    Effect.zipRight(
-      Effect.zipRight(withoutTab("Queue.transfer", dest), many("Queue.transfer", n)),
-      Effect.flatMap(anyKey(dest), (dest) =>
-        Effect.flatMap(ask("queue_transfer", { dest, n }), (pairs) => listed(container, pairs)))
+    andThen(
+      many("Queue.transfer", n),
+      () =>
+        andThen(withoutTab("Queue.transfer", anyKey(dest)), (dest) =>
+          Effect.flatMap(ask("queue_transfer", { dest, n }), (pairs) => listed(container, pairs)))
     )
   const bpop = (
     { timeout, ...options }: QueueOptions & { readonly timeout?: Duration.DurationInput | undefined } = {}
@@ -111,21 +114,23 @@ export const makeQueue = <A>(container: Container<A>): Queue<A> => {
   }
   return {
     add: (item, { score }: ScoreOptions = {}) =>
-      Effect.zipRight(
+      andThen(
         scored("Queue.add", score),
-        Effect.flatMap(
-          values.encode(item, at),
-          (data) => Effect.map(ask("queue_add", { data, score }), (pairs) => numberIn(pairs, "id"))
-        )
+        () =>
+          andThen(
+            values.encode(item, at),
+            (data) => Effect.map(ask("queue_add", { data, score }), (pairs) => numberIn(pairs, "id"))
+          )
       ),
     bpop,
     clear: counted(Effect.suspend(() => ask("queue_clear"))),
     count: counted(Effect.suspend(() => ask("queue_size"))),
     extend: (items, { score }: ScoreOptions = {}) =>
-      Effect.zipRight(
+      andThen(
         scored("Queue.extend", score),
-        Effect.flatMap(encodeAll(values, items, at), (all) =>
-          counted(ask("queue_madd", { score }, all.map((item, i): Pair => [utf8(String(i)), item]))))
+        () =>
+          andThen(encodeAll(values, items, at), (all) =>
+            counted(ask("queue_madd", { score }, all.map((item, i): Pair => [utf8(String(i)), item]))))
       ),
     peek: (options) => one(peekMany("queue_peek")(1, options)),
     peekMany: peekMany("queue_peek"),
@@ -138,9 +143,9 @@ export const makeQueue = <A>(container: Container<A>): Queue<A> => {
     rpopMany: popMany("queue_rpop"),
     rremove: removed("queue_rremove"),
     setPriority: (item, score, { n } = {}) =>
-      Effect.zipRight(
-        Effect.zipRight(scored("Queue.setPriority", score), whole("Queue.setPriority", "how many", n, 0)),
-        Effect.flatMap(values.encode(item, at), (data) => counted(ask("queue_set_score", { data, n, score })))
+      andThen(
+        andThen(scored("Queue.setPriority", score), () => whole("Queue.setPriority", "how many", n, 0)),
+        () => andThen(values.encode(item, at), (data) => counted(ask("queue_set_score", { data, n, score })))
       ),
     stream: (options) => Stream.repeatEffect(Effect.map(bpop(options), Option.getOrThrow)),
     transfer: (dest) => one(transferMany(dest, 1)),

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import type { Failure, Key, Set } from "../../KtCompat.js"
 import type { Pair } from "../../KtTransport.js"
+import { andThen } from "../done.js"
 import { utf8 } from "../kt/bytes.js"
 import {
   call,
@@ -26,7 +27,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
     Effect.map(asked, (pairs) => numberIn(pairs, "num"))
   const many = (procedure: string, members: Iterable<A>) =>
-    Effect.flatMap(
+    andThen(
       encodeAll(values, members, at),
       (all) => counted(ask(procedure, {}, all.map((member, i): Pair => [utf8(String(i)), member])))
     )
@@ -34,7 +35,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
     Effect.flatMap(
       anyKey(other),
       (key2) =>
-        Effect.flatMap(otherKey(dest), (dest) =>
+        andThen(otherKey(dest), (dest) =>
           Effect.flatMap(ask(procedure, { dest, key2 }), (pairs) => listed(container, pairs)))
     )
   return {
@@ -42,7 +43,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
     addBulk: (members) => many("sadd", members),
     clear: clear(container),
     contains: (member) =>
-      Effect.flatMap(
+      andThen(
         values.encode(member, at),
         (value) => Effect.map(counted(ask("sismember", { value })), (count) => count > 0)
       ),

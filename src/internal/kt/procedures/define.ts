@@ -27,12 +27,19 @@ export interface Engine {
   readonly lastError: () => { readonly code: number; readonly message: string }
 }
 
+/**
+ * The parameters of a call by their names.
+ *
+ * @internal
+ */
+export type Given = Readonly<Record<string, Uint8Array>>
+
 /** @internal */
 export interface Procedure {
   readonly name: string
   readonly parameters: ReadonlyArray<string>
   readonly run: (
-    given: ReadonlyMap<string, Uint8Array>,
+    given: Given,
     data: Pairs,
     database: Database,
     engine: Engine
@@ -61,28 +68,26 @@ export const define = <R extends string = never, O extends string = never>(
   },
   run: (required: Readonly<Record<R, Uint8Array>>, context: Context<R | O>) => Effect.Effect<Pairs, Failure>
 ): Procedure => {
-  const hasAll = (given: object): given is Readonly<Record<R, Uint8Array>> =>
-    required.every((parameter) => Object.hasOwn(given, parameter))
+  const hasAll = (given: Given): given is Given & Readonly<Record<R, Uint8Array>> =>
+    required.every((parameter) => given[parameter] !== undefined)
   return {
     name,
     parameters: [...required, ...optional],
-    run: (given, data, database, engine) => {
-      const needed = Object.fromEntries(given)
-      return hasAll(needed)
-        ? run(needed, {
+    run: (given, data, database, engine) =>
+      hasAll(given)
+        ? run(given, {
           data,
           database,
           engine,
-          given: (parameter) => given.get(parameter),
+          given: (parameter) => given[parameter],
           keyspace: database.keyspace,
           name,
           number: (parameter) => {
-            const value = given.get(parameter)
+            const value = given[parameter]
             return value === undefined ? undefined : parseLua(latin1(value))
           }
         })
-        : refuse(name, `it needs ${required.filter((parameter) => !given.has(parameter)).join(" and ")}`)
-    }
+        : refuse(name, `it needs ${required.filter((parameter) => given[parameter] === undefined).join(" and ")}`)
   }
 }
 
@@ -98,19 +103,19 @@ export const refuse = (name: string, detail: string): Effect.Effect<never, KtErr
 export const divide = (
   { data = [], parameters }: Call,
   names: ReadonlyArray<string>
-): { readonly given: ReadonlyMap<string, Uint8Array>; readonly data: Pairs } => {
-  const given = new Map<string, Uint8Array>()
+): { readonly given: Given; readonly data: Pairs } => {
+  const given: Record<string, Uint8Array> = Object.create(null)
   if (parameters !== undefined) {
     for (const name of Object.keys(parameters)) {
       const value = parameters[name]
-      if (value !== undefined) given.set(name, bytesOf(value))
+      if (value !== undefined) given[name] = bytesOf(value)
     }
     return { data, given }
   }
   const rest = data.filter(([name, value]) => {
     const text = latin1(name)
     if (text !== "db" && !names.includes(text)) return true
-    given.set(text, value)
+    given[text] = value
     return false
   })
   return { data: rest, given }

@@ -65,12 +65,16 @@ const countOf = (n: number | undefined, unsaid: number): number =>
   n === undefined ? unsaid : n < 0 || !Number.isInteger(n) ? Infinity : n
 
 /**
- * The next number, from 1 on.
+ * Counts as many numbers further, from 1 on, and writes the items that have them, at once; answers with the last.
  *
  * @internal
  */
-export const nextId = (keyspace: Bytes, counter: Uint8Array, count = 1): Effect.Effect<number, Failure> =>
-  incrementDouble(keyspace, counter, count, 0, never)
+export const withIds = (
+  keyspace: Bytes,
+  counter: Uint8Array,
+  count: number,
+  itemsOf: (last: number) => ReadonlyArray<Storage.Entry<Uint8Array>>
+): Effect.Effect<number, Failure> => incrementDouble(keyspace, counter, count, 0, never, itemsOf)
 
 /** The name under which they wait who want the next item. */
 const arrivalOf = ({ keyspace }: Database, queue: Uint8Array): string => `${keyspace.name}\t${latin1(queue)}`
@@ -81,19 +85,20 @@ const add = (
   queue: Uint8Array,
   values: ReadonlyArray<{ readonly score: number; readonly value: Uint8Array }>
 ): Effect.Effect<number, Failure> =>
-  Effect.flatMap(nextId(keyspace, queue, values.length), (last) => {
-    const entries = values.map(({ score, value }, i) => ({
-      expiresAt: undefined,
-      key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
-      value
-    }))
-    const [only] = entries
-    const written = only !== undefined && entries.length === 1
-      ? keyspace.set(only.key, only.value)
-      : keyspace.setMany(entries)
-    const arrived = () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), values.length > 1)
-    return Effect.as(Effect.zipRight(written, afterCommit(database.storage, arrived)), last)
-  })
+  Effect.tap(
+    withIds(keyspace, queue, values.length, (last) =>
+      values.map(({ score, value }, i) => ({
+        expiresAt: undefined,
+        key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
+        value
+      }))),
+    () => {
+      const tell = () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), values.length > 1)
+      return Effect.withFiberRuntime<void>((fiber) =>
+        inTransaction(fiber.currentContext) ? afterCommit(database.storage, tell) : Effect.sync(tell)
+      )
+    }
+  )
 
 type QueueContext = Pick<Context<"min_score" | "keys">, "database" | "given" | "keyspace" | "number">
 
@@ -222,16 +227,15 @@ const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext):
 export const queues: ReadonlyArray<Procedure> = [
   define("queue_add", { optional: ["score"], required: ["queue", "data"] }, ({ data, queue }, context) =>
     Effect.map(
-      atomically(context, add(context, queue, [{ score: context.number("score") ?? 0, value: data }])),
+      add(context, queue, [{ score: context.number("score") ?? 0, value: data }]),
       (id) => [[idName, utf8(String(id))]]
     )),
   define("queue_madd", { optional: ["score"], required: ["queue"] }, ({ queue }, context) => {
     const score = context.number("score") ?? 0
     const all = fromOrdinals(context.data)
-    return all.length === 0 ? Effect.succeed(num(0)) : Effect.as(
-      atomically(context, add(context, queue, all.map((value) => ({ score, value })))),
-      num(all.length)
-    )
+    return all.length === 0
+      ? Effect.succeed(num(0))
+      : Effect.as(add(context, queue, all.map((value) => ({ score, value }))), num(all.length))
   }),
   reading("queue_pop", true, false),
   reading("queue_rpop", true, true),
