@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import { KtError } from "../../KtError.js"
 import type { Cursor, Entry, Failure } from "../../KtTransport.js"
 import type * as Storage from "../../Storage.js"
+import { copyBytes } from "../storage/keys.js"
 import { type Database, stored } from "./databases.js"
 import { write } from "./records.js"
 
@@ -28,8 +29,9 @@ export const make = (database: Database): Cursor => {
   // The keyspace of a database is fixed; how often it was cleared is not.
   const { keyspace } = database
 
-  const stand = (key: Uint8Array | undefined, beyond = false): boolean => {
-    position = key === undefined ? undefined : { beyond, cleared: database.cleared, key }
+  const stand = (key: Uint8Array | undefined, beyond = false, cleared = database.cleared): boolean => {
+    // The user may change the bytes that were given out, or came in.
+    position = key === undefined ? undefined : { beyond, cleared, key: copyBytes(key) }
     return key !== undefined
   }
 
@@ -73,14 +75,29 @@ export const make = (database: Database): Cursor => {
       })
     )
 
-  const stepping = (backward: boolean): Effect.Effect<boolean, Failure> =>
-    Effect.suspend(() =>
-      // Where it is depends on the direction in which it went there.
-      Effect.flatMap(here(2), (entries) => {
-        isBackward = backward
-        return further(entries)
-      })
-    )
+  /** Goes in a direction from then on: not if the key is refused. */
+  const heading = (backward: boolean, moved: Effect.Effect<boolean, Failure>): Effect.Effect<boolean, Failure> =>
+    Effect.map(moved, (isThere) => {
+      isBackward = backward
+      return isThere
+    })
+
+  // Where it is depends on the direction in which it went there.
+  const step = Effect.flatMap(Effect.suspend(() => here(2)), (entries) => {
+    isBackward = false
+    return further(entries)
+  })
+
+  const stepBack = Effect.suspend(() => {
+    // Also if the record is gone, and whatever comes after it.
+    if (position !== undefined && !position.beyond && position.cleared === database.cleared) {
+      return heading(true, standOn({ reverse: true, to: position.key }))
+    }
+    return Effect.flatMap(here(1), (entries) => {
+      isBackward = true
+      return further(entries)
+    })
+  })
 
   const set: Cursor["set"] = (value, step, expiry) =>
     Effect.flatMap(Effect.suspend(() => here(2)), (entries) => {
@@ -107,15 +124,22 @@ export const make = (database: Database): Cursor => {
 
   return {
     entries: Stream.unwrap(
-      Effect.map(Effect.suspend(() => here(1)), ([entry]) =>
-        entry === undefined ? Stream.empty : Stream.mapEffect(
-          keyspace.entries(isBackward ? { reverse: true, through: entry.key } : { from: entry.key }),
-          (found) =>
-            Effect.sync(() => {
-              stand(found.key, true)
-              return stored(found)
-            })
-        ))
+      Effect.map(Effect.suspend(() => here(1)), ([entry]) => {
+        if (entry === undefined) return Stream.empty
+        const { cleared } = database
+        return Stream.concat(
+          Stream.mapEffect(
+            keyspace.entries(isBackward ? { reverse: true, through: entry.key } : { from: entry.key }),
+            (found) =>
+              Effect.sync(() => {
+                // What was read before the database was cleared gives no position in it.
+                stand(found.key, true, cleared)
+                return stored(found)
+              })
+          ),
+          Stream.execute(Effect.sync(() => stand(undefined)))
+        )
+      })
     ),
     get: (step) =>
       Effect.flatMap(
@@ -129,22 +153,19 @@ export const make = (database: Database): Cursor => {
         }
       ),
     jump: (key) =>
-      Effect.suspend(() => {
-        isBackward = false
-        if (key === undefined || database.isOrdered) return standOn({ from: key })
-        return Effect.map(keyspace.head(key), (found) => stand(Option.isSome(found) ? key : undefined))
-      }),
-    jumpBack: (key) =>
-      ordered(
-        "jumpBack",
-        Effect.suspend(() => {
-          isBackward = true
-          return standOn({ reverse: true, through: key })
-        })
+      heading(
+        false,
+        Effect.suspend(() =>
+          key === undefined || database.isOrdered
+            ? standOn({ from: key })
+            : Effect.map(keyspace.head(key), (found) => stand(Option.isSome(found) ? key : undefined))
+        )
       ),
+    jumpBack: (key) =>
+      ordered("jumpBack", heading(true, Effect.suspend(() => standOn({ reverse: true, through: key })))),
     seize,
     set,
-    step: stepping(false),
-    stepBack: ordered("stepBack", stepping(true))
+    step,
+    stepBack: ordered("stepBack", stepBack)
   }
 }
