@@ -67,15 +67,20 @@ export interface Range<K = string> {
 }
 
 /**
- * What a `modify` does to its entry.
+ * What a `modify` does to its entry, and which others it puts along with it.
  *
  * @since 0.1.0
  * @category models
  */
-export type Change =
+export type Change<K = never> =
   | { readonly _tag: "Keep" }
   | { readonly _tag: "Remove" }
-  | { readonly _tag: "Put"; readonly value: Value; readonly expiresAt: number | undefined }
+  | {
+    readonly _tag: "Put"
+    readonly value: Value
+    readonly expiresAt: number | undefined
+    readonly others?: ReadonlyArray<Entry<K>> | undefined
+  }
 
 /**
  * Leaves the entry as it is.
@@ -94,12 +99,17 @@ export const keep: Change = { _tag: "Keep" }
 export const remove: Change = { _tag: "Remove" }
 
 /**
- * Writes the value, with the time from which it no longer exists (milliseconds since the epoch), if any.
+ * Writes the value, with the time from which it no longer exists (milliseconds since the epoch), if any; and other entries
+ * along with it, all or none.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const put = (value: Value, expiresAt?: number): Change => ({ _tag: "Put", value, expiresAt })
+export const put = <K = never>(
+  value: Value,
+  expiresAt?: number,
+  others?: ReadonlyArray<Entry<K>>
+): Change<K> => ({ _tag: "Put", value, expiresAt, others })
 
 /**
  * How much there is in a range: entries, and the bytes of their keys and values.
@@ -158,7 +168,7 @@ export interface Keyspace<K extends string | Uint8Array = string> {
    */
   readonly modify: <A>(
     key: K,
-    f: (entry: Option.Option<Entry<K>>) => readonly [A, Change]
+    f: (entry: Option.Option<Entry<K>>) => readonly [A, Change<K>]
   ) => Effect.Effect<A, StorageError | InvalidKey>
   /** Whether there was something to remove. */
   readonly remove: (key: K) => Effect.Effect<boolean, StorageError | InvalidKey>

@@ -45,11 +45,15 @@ const temporaryFolder = Effect.acquireRelease(
 const lines: Readonly<Record<string, string>> = {
   "batch-loader.ts": "query for banana, cherry",
   "counter.ts": "4 processes, 250 additions each: 1000",
+  "delayed-schedule.ts": "08:00 nothing is left",
   "encrypted.ts": "the file shows: p-1 true, Lovelace false, penicillin false",
   "engines.ts": "ada came 2 times, and 2 sessions are open",
+  "hexastore.ts": "between dan and ada: likes",
   "http-cache.ts": "the server is gone: stale, {\"pear\":3}, 2 requests",
   "interop.ts": "run 2, Bern: Rate limit exceeded",
   "export.ts": "Ada Lovelace has a session: Remaining",
+  "job-queue.ts": "101 of 101 jobs are done, 0 are begun",
+  "leaderboard.ts": "around ada: lea 120, kim 110, ada 106, jo 100, ida 90",
   "negative-caching.ts": "eve: UserNotFound, 6 queries",
   "observability.ts": "prices: hits 1, misses 1, writes 2, expirations 1",
   "prefix.ts": "removed 7 of rome; left: 3 and 13 in all",
@@ -109,6 +113,75 @@ describe("examples/observability.ts", () => {
           "    transaction: failed, SoldOut",
           "      modify stock: ok",
           "    set orders: ok"
+        ].join("\n")
+      )
+    }), 60_000)
+})
+
+describe("examples/delayed-schedule.ts", () => {
+  it.live("does what is due when it is due", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* run("delayed-schedule.ts")
+      assert.strictEqual(
+        stdout,
+        [
+          "00:00 three reminders",
+          "00:40 take the bread out",
+          "01:00 one more, which is the next",
+          "01:10 drink some tea",
+          "01:30 call the dentist",
+          "08:00 water the flowers",
+          "08:00 nothing is left\n"
+        ].join("\n")
+      )
+    }), 60_000)
+})
+
+describe("examples/hexastore.ts", () => {
+  it.live("finds triples by any part", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* run("hexastore.ts")
+      assert.strictEqual(
+        stdout,
+        [
+          "ada knows: bob, cleo",
+          "dan is known by: bob, cleo",
+          "between dan and ada: likes",
+          "all of ada: knows bob, knows cleo, likes C++ :: templates",
+          "two steps from ada: dan",
+          "bob knows dan: false\n"
+        ].join("\n")
+      )
+    }), 60_000)
+})
+
+describe("examples/job-queue.ts", () => {
+  it.live("does the urgent job first, and that of a killed worker again", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* run("job-queue.ts")
+      assert.strictEqual(
+        stdout,
+        [
+          "first comes urgent, job 0, job 1",
+          "101 of 101 jobs are done, 0 are begun",
+          "3 workers, 1 of which was killed and started again\n"
+        ].join("\n")
+      )
+    }), 60_000)
+})
+
+describe("examples/leaderboard.ts", () => {
+  it.live("ranks, loses no points, and takes back what fails", () =>
+    Effect.gen(function*() {
+      const { stdout } = yield* run("leaderboard.ts")
+      assert.strictEqual(
+        stdout,
+        [
+          "the best ten: lea 120, kim 110, jo 100, ida 90, hana 80, gus 70, finn 60, eve 50, dan 40, cleo 30",
+          "the best three: lea 120, kim 110, ada 106",
+          "around ada: lea 120, kim 110, ada 106, jo 100, ida 90",
+          "refused: ProcedureFailed, OutOfRange",
+          "as before: kim 110, ada 106, jo 100\n"
         ].join("\n")
       )
     }), 60_000)

@@ -91,6 +91,8 @@ const parse = (expression: string): Effect.Effect<Expression, KtError> => {
   )
 }
 
+const lasting = <K>(entry: Storage.Entry<K>): Storage.Entry<K> => ({ ...entry, expiresAt: undefined })
+
 /**
  * A keyspace in which nothing expires.
  *
@@ -101,10 +103,13 @@ export const persistent = (keyspace: Bytes): Bytes => ({
   modify: (key, f) =>
     keyspace.modify(key, (entry) => {
       const [answer, change] = f(entry)
-      return [answer, change._tag === "Put" ? Storage.put(change.value) : change]
+      return [
+        answer,
+        change._tag === "Put" ? Storage.put(change.value, undefined, change.others?.map(lasting)) : change
+      ]
     }),
   set: (key, value) => keyspace.set(key, value),
-  setMany: (entries) => keyspace.setMany(Array.from(entries, (entry) => ({ ...entry, expiresAt: undefined })))
+  setMany: (entries) => keyspace.setMany(Array.from(entries, lasting))
 })
 
 /** A `Storage`, its place among all, and how what is written there reaches the disk. */

@@ -30,7 +30,7 @@ import * as cursor from "./cursor.js"
 import { type Bytes, type Database, ofExpressions, onStorage, persistent, stored, together } from "./databases.js"
 import * as matching from "./matching.js"
 import { parseLua } from "./numbers.js"
-import { divide, type Engine } from "./procedures/define.js"
+import { divide, type Engine, type Given } from "./procedures/define.js"
 import { procedures as builtIn } from "./procedures/index.js"
 import * as records from "./records.js"
 import { noCounts, report, status } from "./report.js"
@@ -51,10 +51,8 @@ const codes: Partial<Record<KtError["reason"], readonly [code: number, message: 
 }
 
 /** The database of a call, which those of the protocol have among their parameters. */
-const databaseOf = ({ db }: Call, given: ReadonlyMap<string, Uint8Array>): Reference => {
-  const index = given.get("db")
-  return index === undefined ? db ?? 0 : parseLua(latin1(index)) ?? latin1(index)
-}
+const databaseOf = ({ db }: Call, { db: index }: Given): Reference =>
+  index === undefined ? db ?? 0 : parseLua(latin1(index)) ?? latin1(index)
 
 const asData = (parameters: NonNullable<Call["parameters"]>): ReadonlyArray<Pair> =>
   Object.entries(parameters).flatMap(([name, value]): ReadonlyArray<Pair> =>
@@ -89,7 +87,7 @@ const build = <R>(
     const counts = noCounts()
     const conditions = new Conditions()
     let lastError = { code: 0, message: "success" }
-    const engine: Engine = { arrivals: new Conditions(), lastError: () => lastError }
+    const engine: Engine = { lastError: () => lastError }
 
     const find = (reference: Reference): Database | undefined =>
       typeof reference === "number"
@@ -146,20 +144,19 @@ const build = <R>(
       return isRemoved
     }
 
-    const callOwn = (
-      procedure: Procedure<R>,
-      { data = [], parameters = {} }: Call
-    ): Effect.Effect<ReadonlyArray<Pair>, Failure> =>
-      together(
-        databases,
-        Effect.mapError(
-          Effect.catchAllDefect(
-            Effect.suspend(() => provide(procedure.run(transport, [...asData(parameters), ...data]))),
-            Effect.fail
-          ),
-          failed(procedure.name)
-        )
-      )
+    /** Parameters are data to it, but for the database. */
+    const callOwn = (procedure: Procedure<R>, call: Call): Effect.Effect<ReadonlyArray<Pair>, Failure> => {
+      const { data, given } = divide(call, [])
+      const all = call.parameters === undefined ? data : [...asData(call.parameters), ...data]
+      return on(databaseOf(call, given), ({ index }) =>
+        together(
+          databases,
+          Effect.mapError(
+            Effect.catchAllDefect(Effect.suspend(() => provide(procedure.run(transport, all, index))), Effect.fail),
+            failed(procedure.name)
+          )
+        ))
+    }
 
     const call = (call: Call): Effect.Effect<ReadonlyArray<Pair>, Failure> => {
       counts.script++

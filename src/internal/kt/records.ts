@@ -27,7 +27,7 @@ export const set = (
   expiry._tag === "Never"
     ? keyspace.set(key, value)
     : expiry._tag === "Keep"
-    ? write(keyspace, key, value, expiry, () => true)
+    ? Effect.asVoid(write(keyspace, key, value, expiry, () => true))
     : withNow((now) => keyspace.set(key, value, expiresAt(expiry, now, undefined)))
 
 /**
@@ -97,6 +97,9 @@ interface Kind<N> {
   readonly add: (a: N, b: N) => N | undefined
 }
 
+/** Records that are written along with a number; undefined if it is none that they can be counted by. */
+type Along<N> = (sum: N) => ReadonlyArray<Storage.Entry<Uint8Array>> | undefined
+
 const increase = <N>(
   { add, bytes, method, read, write }: Kind<N>,
   keyspace: Bytes,
@@ -104,15 +107,20 @@ const increase = <N>(
   by: N,
   isZero: boolean,
   orig: Origin<N>,
-  expiry: Expiry
+  expiry: Expiry,
+  along?: Along<N>
 ): Effect.Effect<N, Failure> => {
   const fail = (reason: KtError["reason"], detail: string) => Either.left(new KtError({ detail, key, method, reason }))
   return Effect.flatten(
     withNow((now) =>
-      keyspace.modify(key, (entry): readonly [Either.Either<N, KtError>, Storage.Change] => {
+      keyspace.modify(key, (entry): readonly [Either.Either<N, KtError>, Storage.Change<Uint8Array>] => {
         const current: Current = Option.getOrUndefined(entry)
-        const put = (value: N) =>
-          [Either.right(value), Storage.put(write(value), expiresAt(expiry, now, current))] as const
+        const put = (value: N): readonly [Either.Either<N, KtError>, Storage.Change<Uint8Array>] => {
+          const others = along?.(value)
+          return along !== undefined && others === undefined
+            ? [fail("NotANumber", "the record does not count items; nothing was written"), Storage.keep]
+            : [Either.right(value), Storage.put(write(value), expiresAt(expiry, now, current), others)]
+        }
         const summed = (a: N) => {
           const sum = add(a, by)
           return sum === undefined
@@ -180,7 +188,8 @@ export const incrementDouble = (
   key: Uint8Array,
   by: number,
   orig: Origin<number>,
-  expiry: Expiry
+  expiry: Expiry,
+  along?: Along<number>
 ): Effect.Effect<number, Failure> => {
   const fixed = toFixed(by)
   const origin = typeof orig === "string" ? orig : toFixed(orig)
@@ -193,7 +202,19 @@ export const incrementDouble = (
         reason: "Overflow"
       })
     )
-    : Effect.map(increase(decimals, keyspace, key, fixed, by === 0, origin, expiry), fromFixed)
+    : Effect.map(
+      increase(
+        decimals,
+        keyspace,
+        key,
+        fixed,
+        by === 0,
+        origin,
+        expiry,
+        along && ((sum) => along(fromFixed(sum)))
+      ),
+      fromFixed
+    )
 }
 
 /**

@@ -4,14 +4,18 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Codec from "../../Codec.js"
+import * as Codec from "../../Codec.js"
 import type { Failure, Key } from "../../KtCompat.js"
 import { KtError } from "../../KtError.js"
 import type { Database, KtTransport, Pair } from "../../KtTransport.js"
-import { andThen } from "../done.js"
+import type { InvalidKey } from "../../StorageError.js"
+import { andThen, isDone } from "../done.js"
 import { latin1 } from "../kt/bytes.js"
-import { anyKey, at, decodeAll, refuse, type Values } from "./values.js"
+import { noLoss } from "../kt/procedures/define.js"
+import type { Restore } from "../storage/gate.js"
+import { anyKey, at, decodeAll, nowhere, refuse, type Values } from "./values.js"
 
 /**
  * Where a container is.
@@ -21,7 +25,8 @@ import { anyKey, at, decodeAll, refuse, type Values } from "./values.js"
 export interface Place {
   readonly transport: KtTransport["Type"]
   readonly db: Database
-  readonly key: Key
+  /** Its key, or why that can be none. */
+  readonly key: Exit.Exit<Uint8Array, InvalidKey | KtError>
 }
 
 /** @internal */
@@ -37,7 +42,19 @@ export const container = <A>(
   db: Database,
   key: Key,
   values: Values<A>
-): Container<A> => ({ at: at(key), db, key, transport, values })
+): Container<A> => ({ at: at(key), db, key: anyKey(key), transport, values: movable(values) })
+
+/** Values that are not bound to a key: they go from one container to another. An error names the one where it was. */
+const movable = <A>(values: Values<A>): Values<A> => {
+  const naming = ({ key }: Codec.At) => (error: Codec.CodecError) => new Codec.CodecError({ ...error, key })
+  const named = <B>(self: Effect.Effect<B, Codec.CodecError>, at: Codec.At) =>
+    isDone(self) ? Exit.mapError(self, naming(at)) : Effect.mapError(self, naming(at))
+  return {
+    ...values,
+    decode: (stored, at) => named(values.decode(stored, nowhere), at),
+    encode: (value, at) => named(values.encode(value, nowhere), at)
+  }
+}
 
 /** @internal */
 export type Parameters = Readonly<Record<string, string | number | Uint8Array | undefined>>
@@ -54,7 +71,7 @@ export const call = (
   parameters: Parameters = {},
   data: ReadonlyArray<Pair> = []
 ): Effect.Effect<ReadonlyArray<Pair>, Failure> =>
-  andThen(anyKey(key), (key) => {
+  andThen(key, (key) => {
     const given: Record<string, string | Uint8Array> = { [own]: key }
     for (const name of Object.keys(parameters)) {
       const value = parameters[name]
@@ -62,6 +79,14 @@ export const call = (
     }
     return transport.call({ data, db, name, parameters: given })
   })
+
+/**
+ * Has a procedure do without the oddities of the original: ranges and indexes mean what they do in Python, what is packed
+ * does not include itself, and what removes nothing makes no record.
+ *
+ * @internal
+ */
+export const strict = { strict: "" } as const
 
 /** @internal */
 export const find = (pairs: ReadonlyArray<Pair>, name: string): Uint8Array | undefined =>
@@ -96,28 +121,48 @@ export const optional = <A>(
   { at, values }: Container<A>,
   value: Uint8Array | undefined
 ): Effect.Effect<Option.Option<A>, Failure> =>
-  value === undefined ? Effect.succeedNone : Effect.map(values.decode(value, at), Option.some)
+  value === undefined
+    ? Effect.succeedNone
+    : andThen(values.decode(value, at), (value) => Exit.succeed(Option.some(value)))
 
 /**
- * A value that was taken out. If it cannot be decoded, it is put back.
+ * Takes something out and decodes it. What cannot be decoded, or whose decoding is interrupted, is put back.
+ *
+ * @internal
+ */
+export const takingOut = <T, A>(
+  take: (restore: Restore) => Effect.Effect<T, Failure>,
+  decode: (taken: T) => Effect.Effect<A, Failure>,
+  putBack: (taken: T) => Effect.Effect<unknown, Failure>
+): Effect.Effect<A, Failure> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      take(restore),
+      (taken) => Effect.onError(restore(decode(taken)), () => noLoss(putBack(taken)))
+    )
+  )
+
+/**
+ * As `takingOut`, for the value of an answer, if it has one.
  *
  * @internal
  */
 export const takenOut = <A>(
   container: Container<A>,
-  value: Uint8Array | undefined,
+  asked: Effect.Effect<ReadonlyArray<Pair>, Failure>,
   putBack: (value: Uint8Array) => Effect.Effect<unknown, Failure>
 ): Effect.Effect<Option.Option<A>, Failure> =>
-  value === undefined ? Effect.succeedNone : Effect.catchAll(
-    optional(container, value),
-    (error) => Effect.zipRight(putBack(value), Effect.fail(error))
+  takingOut(
+    () => Effect.map(asked, (pairs) => find(pairs, "value")),
+    (value) => optional(container, value),
+    (value) => value === undefined ? Effect.void : putBack(value)
   )
 
 /** @internal */
-export const outOfBounds = ({ key }: Place, method: string, index: number): KtError =>
+export const outOfBounds = ({ at }: { readonly at: Codec.At }, method: string, index: number): KtError =>
   new KtError({
     detail: `there is no index ${index}`,
-    key,
+    key: at.key,
     method,
     reason: "IndexOutOfBounds"
   })
@@ -133,18 +178,18 @@ export const whole = (
   value: number | undefined,
   least = -Number.MAX_SAFE_INTEGER,
   most = Number.MAX_SAFE_INTEGER
-): Effect.Effect<void, KtError> =>
+): Exit.Exit<void, KtError> =>
   value === undefined || (Number.isInteger(value) && value >= least && value <= most)
-    ? Effect.void
-    : Effect.fail(refuse(method, `${what} is a whole number from ${least} to ${most}, not ${String(value)}`))
+    ? Exit.void
+    : Exit.fail(refuse(method, `${what} is a whole number from ${least} to ${most}, not ${String(value)}`))
 
 /**
  * A key that a method is given beside its own.
  *
  * @internal
  */
-export const otherKey = (key: Key | undefined): Effect.Effect<Uint8Array | undefined, Failure> =>
-  key === undefined ? Effect.succeed(undefined) : anyKey(key)
+export const otherKey = (key: Key | undefined): Exit.Exit<Uint8Array | undefined, InvalidKey> =>
+  key === undefined ? Exit.succeed(undefined) : anyKey(key)
 
 /**
  * Removes the record of a container.
@@ -152,14 +197,14 @@ export const otherKey = (key: Key | undefined): Effect.Effect<Uint8Array | undef
  * @internal
  */
 export const clear = ({ db, key, transport }: Place): Effect.Effect<boolean, Failure> =>
-  andThen(anyKey(key), (key) => Effect.suspend(() => transport.remove(db, key)))
+  andThen(key, (key) => Effect.suspend(() => transport.remove(db, key)))
 
 /** @internal */
 export const readRaw = <C>(
   { db, key, transport }: Place,
   read: (bytes: Uint8Array) => Effect.Effect<C, Failure>
 ): Effect.Effect<Option.Option<C>, Failure> =>
-  andThen(anyKey(key), (key) =>
+  andThen(key, (key) =>
     Effect.flatMap(
       Effect.suspend(() => transport.get(db, key)),
       (found): Effect.Effect<Option.Option<C>, Failure> =>

@@ -2,8 +2,10 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { Dictionary, Failure, Hash, PackOptions } from "../../KtCompat.js"
 import type { Pair } from "../../KtTransport.js"
+import { andThen } from "../done.js"
 import { none } from "../kt/bytes.js"
 import { never } from "../kt/expiry.js"
 import {
@@ -15,7 +17,9 @@ import {
   optional,
   otherKey,
   type Parameters,
-  readRaw
+  readRaw,
+  strict,
+  whole
 } from "./containers.js"
 import { readDict, writeDict } from "./serialized.js"
 import { anyKey, decodePairs, encodePairs } from "./values.js"
@@ -26,7 +30,12 @@ import { anyKey, decodePairs, encodePairs } from "./values.js"
  * @internal
  */
 export const packing = ({ count, start, stop }: PackOptions): Effect.Effect<Parameters, Failure> =>
-  Effect.zipWith(otherKey(start), otherKey(stop), (start, stop) => ({ count, exclude: "self", start, stop }))
+  andThen(
+    whole("pack", "a count", count, 0),
+    () =>
+      andThen(otherKey(start), (start) =>
+        andThen(otherKey(stop), (stop) => Exit.succeed({ count, ...strict, start, stop })))
+  )
 
 /** @internal */
 export const makeHash = <A>(container: Container<A>): Hash<A> => {
@@ -36,16 +45,17 @@ export const makeHash = <A>(container: Container<A>): Hash<A> => {
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
     Effect.map(asked, (pairs) => numberIn(pairs, "num"))
   const told = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) => Effect.map(counted(asked), (count) => count > 0)
-  const field = (procedure: string, name: string) => Effect.flatMap(anyKey(name), (key) => ask(procedure, { key }))
+  const field = (procedure: string, name: string, parameters: Parameters = {}) =>
+    andThen(anyKey(name), (key) => ask(procedure, { ...parameters, key }))
   const write = (procedure: string, name: string, value: A) =>
     Effect.flatMap(
       anyKey(name),
-      (key) => Effect.flatMap(values.encode(value, at), (value) => ask(procedure, { key, value }))
+      (key) => andThen(values.encode(value, at), (value) => ask(procedure, { key, value }))
     )
   const names = (all: Iterable<string>) =>
     Effect.forEach(all, (name) => Effect.map(anyKey(name), (name): Pair => [name, none]))
   const setBulk = (all: Dictionary<string, A>) =>
-    Effect.flatMap(encodePairs(values, all, at), (data) => counted(ask("hmset", {}, data)))
+    andThen(encodePairs(values, all, at), (data) => counted(ask("hmset", {}, data)))
   return {
     clear: clear(container),
     contains: (name) => told(field("hcontains", name)),
@@ -58,20 +68,20 @@ export const makeHash = <A>(container: Container<A>): Hash<A> => {
       ),
     getRaw: readRaw(container, (bytes) => readDict(values, bytes, at)),
     length: counted(Effect.suspend(() => ask("hlen"))),
-    pack: (options = {}) => Effect.flatMap(packing(options), (parameters) => counted(ask("hpack", parameters))),
-    packKeys: (key) => Effect.flatMap(anyKey(key), (key) => counted(ask("hpackkeys", { key }))),
-    packValues: (key) => Effect.flatMap(anyKey(key), (key) => counted(ask("hpackvalues", { key }))),
-    remove: (name) => told(field("hdel", name)),
-    removeBulk: (all) => Effect.flatMap(names(all), (data) => counted(ask("hmdel", {}, data))),
+    pack: (options = {}) => andThen(packing(options), (parameters) => counted(ask("hpack", parameters))),
+    packKeys: (key) => andThen(anyKey(key), (key) => counted(ask("hpackkeys", { key }))),
+    packValues: (key) => andThen(anyKey(key), (key) => counted(ask("hpackvalues", { key }))),
+    remove: (name) => told(field("hdel", name, strict)),
+    removeBulk: (all) => Effect.flatMap(names(all), (data) => counted(ask("hmdel", strict, data))),
     set: (name, value) => Effect.asVoid(write("hset", name, value)),
     setBulk,
     setRaw: (all) =>
       Effect.flatMap(
         writeDict(values, all, at),
-        (bytes) => Effect.flatMap(anyKey(key), (key) => transport.set(db, key, bytes, never))
+        (bytes) => andThen(key, (key) => transport.set(db, key, bytes, never))
       ),
     setnx: (name, value) => told(write("hsetnx", name, value)),
-    unpack: ({ prefix } = {}) => Effect.flatMap(otherKey(prefix), (prefix) => counted(ask("hunpack", { prefix }))),
+    unpack: ({ prefix } = {}) => andThen(otherKey(prefix), (prefix) => counted(ask("hunpack", { prefix }))),
     update: setBulk
   }
 }

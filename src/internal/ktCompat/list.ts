@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Failure, Key, List } from "../../KtCompat.js"
 import type { Pair } from "../../KtTransport.js"
+import { andThen } from "../done.js"
 import { utf8 } from "../kt/bytes.js"
 import { never } from "../kt/expiry.js"
 import {
@@ -19,15 +20,13 @@ import {
   outOfBounds,
   type Parameters,
   readRaw,
+  strict,
   takenOut,
   whole
 } from "./containers.js"
 import { packing } from "./hash.js"
 import { readList, writeList } from "./serialized.js"
 import { anyKey, encodeAll } from "./values.js"
-
-/** Has ranges and indexes mean what they do in Python, rather than what the original makes of them. */
-const python = { python: "rules" }
 
 /** @internal */
 export const makeList = <A>(container: Container<A>): List<A> => {
@@ -37,48 +36,41 @@ export const makeList = <A>(container: Container<A>): List<A> => {
   const numbered = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>, name: string) =>
     Effect.map(asked, (pairs) => numberIn(pairs, name))
   const given = (procedure: string, value: A, parameters: Parameters = {}) =>
-    Effect.flatMap(values.encode(value, at), (value) => ask(procedure, { ...parameters, value }))
+    andThen(values.encode(value, at), (value) => ask(procedure, { ...parameters, value }))
   const found = (procedure: string, value: A) =>
     Effect.map(
       numbered(given(procedure, value), "index"),
       (index) => index < 0 ? Option.none() : Option.some(index)
     )
   const append = (value: A) => numbered(given("lrpush", value), "length")
-  const popping = (
-    procedure: string,
-    parameters: Parameters,
-    putBack: (value: Uint8Array) => Parameters,
-    push: string
-  ) =>
-    Effect.flatMap(
-      Effect.suspend(() => ask(procedure, parameters)),
-      (pairs) => takenOut(container, find(pairs, "value"), (value) => ask(push, putBack(value)))
-    )
-  const popLeft = popping("llpop", {}, (value) => ({ value }), "llpush")
-  const popRight = popping("lrpop", {}, (value) => ({ value }), "lrpush")
+  const popping = (procedure: string, push: string) =>
+    takenOut(container, Effect.suspend(() => ask(procedure, strict)), (value) => ask(push, { value }))
+  const popLeft = popping("llpop", "llpush")
+  const popRight = popping("lrpop", "lrpush")
   /** A value at an index comes back before the one that has taken its place, or at the tail. */
   const removed = (index: number) =>
-    Effect.zipRight(
+    andThen(
       whole("List.remove", "an index", index),
-      Effect.flatMap(ask("lrem", { index }), (pairs) =>
-        takenOut(container, find(pairs, "value"), (value) =>
-          Effect.flatMap(
-            ask("linsert", { index: index < 0 ? index + 1 : index, value }),
-            (pairs) =>
-              pairs.length === 0 || index === -1 ? ask("lrpush", { value }) : Effect.void
-          )))
+      () =>
+        takenOut(container, ask("lrem", { index }), (value) =>
+          index === -1
+            ? ask("lrpush", { value })
+            : Effect.flatMap(
+              ask("linsert", { index: index < 0 ? index + 1 : index, value }),
+              (pairs) => pairs.length === 0 ? ask("lrpush", { value }) : Effect.void
+            ))
     )
   const moved = (procedure: string, dest: Key | undefined) =>
-    Effect.flatMap(
-      anyKey(dest ?? key),
+    andThen(
+      dest === undefined ? key : anyKey(dest),
       (dest) => Effect.flatMap(ask(procedure, { dest }), (pairs) => optional(container, find(pairs, "value")))
     )
   const range = (start: number | undefined, stop: number | undefined) =>
-    Effect.zipRight(whole("List", "a start", start), whole("List", "a stop", stop))
+    andThen(whole("List", "a start", start), () => whole("List", "a stop", stop))
   const index = (index: number) =>
-    Effect.zipRight(
+    andThen(
       whole("List.index", "an index", index),
-      Effect.flatMap(ask("lindex", { index }), (pairs) => optional(container, find(pairs, "value")))
+      () => Effect.flatMap(ask("lindex", { index }), (pairs) => optional(container, find(pairs, "value")))
     )
   return {
     append,
@@ -93,26 +85,27 @@ export const makeList = <A>(container: Container<A>): List<A> => {
       ),
     find: (value) => found("lfind", value),
     getRange: (start, stop) =>
-      Effect.zipRight(
+      andThen(
         range(start, stop),
-        Effect.flatMap(ask("lrange", { ...python, start, stop }), (pairs) => listed(container, pairs))
+        () => Effect.flatMap(ask("lrange", { ...strict, start, stop }), (pairs) => listed(container, pairs))
       ),
     getRaw: readRaw(container, (bytes) => readList(values, bytes, at)),
     index,
     insert: (index, value) =>
-      Effect.zipRight(
+      andThen(
         whole("List.insert", "an index", index),
-        Effect.flatMap(
-          given("linsert", value, { index }),
-          (pairs) =>
-            pairs.length === 0
-              ? Effect.fail(outOfBounds(container, "List.insert", index))
-              : Effect.succeed(numberIn(pairs, "length"))
-        )
+        () =>
+          Effect.flatMap(
+            given("linsert", value, { index }),
+            (pairs) =>
+              pairs.length === 0
+                ? Effect.fail(outOfBounds(container, "List.insert", index))
+                : Effect.succeed(numberIn(pairs, "length"))
+          )
       ),
     length: numbered(Effect.suspend(() => ask("llen")), "num"),
     lpoprpush: (dest) => moved("llpoprpush", dest),
-    pack: (options = {}) => Effect.flatMap(packing(options), (parameters) => numbered(ask("lpack", parameters), "num")),
+    pack: (options = {}) => andThen(packing(options), (parameters) => numbered(ask("lpack", parameters), "num")),
     pop: (index) => index === undefined ? popRight : removed(index),
     popLeft,
     popRight,
@@ -125,29 +118,31 @@ export const makeList = <A>(container: Container<A>): List<A> => {
         })
       ),
     removeRange: (start, stop) =>
-      Effect.zipRight(range(start, stop), numbered(ask("lremrange", { ...python, start, stop }), "length")),
+      andThen(range(start, stop), () => numbered(ask("lremrange", { ...strict, start, stop }), "length")),
     rfind: (value) => found("lrfind", value),
     rpoplpush: (dest) => moved("lrpoplpush", dest),
     set: (index, value) =>
-      Effect.zipRight(
+      andThen(
         whole("List.set", "an index", index),
-        Effect.flatMap(
-          given("lset", value, { ...python, index }),
-          (pairs) => pairs.length === 0 ? Effect.fail(outOfBounds(container, "List.set", index)) : Effect.void
-        )
+        () =>
+          Effect.flatMap(
+            given("lset", value, { ...strict, index }),
+            (pairs) => pairs.length === 0 ? Effect.fail(outOfBounds(container, "List.set", index)) : Effect.void
+          )
       ),
     setRaw: (all) =>
       Effect.flatMap(
         writeList(values, all, at),
-        (bytes) => Effect.flatMap(anyKey(key), (key) => transport.set(db, key, bytes, never))
+        (bytes) => andThen(key, (key) => transport.set(db, key, bytes, never))
       ),
     unpack: ({ format, prefix, start, stop } = {}) =>
-      Effect.zipRight(
+      andThen(
         range(start, stop),
-        Effect.flatMap(
-          otherKey(prefix),
-          (prefix) => numbered(ask("lunpack", { format, prefix, start, stop }), "num")
-        )
+        () =>
+          andThen(
+            otherKey(prefix),
+            (prefix) => numbered(ask("lunpack", { ...strict, format, prefix, start, stop }), "num")
+          )
       )
   }
 }

@@ -1,18 +1,22 @@
 /**
  * @internal
  */
+import * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type { Failure, Key, Queue, QueueOptions, ScoreOptions } from "../../KtCompat.js"
+import type { KtError } from "../../KtError.js"
 import type { Pair } from "../../KtTransport.js"
-import { concat, latin1, utf8 } from "../kt/bytes.js"
-import { keep } from "../kt/expiry.js"
+import { andThen } from "../done.js"
+import { latin1, utf8 } from "../kt/bytes.js"
 import { parseDuration } from "../storage/duration.js"
-import { call, type Container, listed, numberIn, type Parameters, type Place, whole } from "./containers.js"
-import { anyKey, encodeAll, refuse } from "./values.js"
+import type { Restore } from "../storage/gate.js"
+import { call, type Container, listed, numberIn, type Parameters, takingOut, whole } from "./containers.js"
+import { anyKey, decodeAll, encodeAll, refuse } from "./values.js"
 
 /** What fits into the digits that a key has for it. */
 const leastScore = -499_999_999_999
@@ -25,76 +29,76 @@ const tab = "\t"
  *
  * @internal
  */
-export const withoutTab = (method: string, key: Key): Effect.Effect<void, Failure> =>
-  Effect.flatMap(anyKey(key), (bytes) =>
-    latin1(bytes).includes(tab)
-      ? Effect.fail(
-        refuse(method, "its key contains a tab, which parts it from those of its items; use another character")
-      )
-      : Effect.void)
+export const withoutTab = <E>(method: string, key: Exit.Exit<Uint8Array, E>): Exit.Exit<Uint8Array, E | KtError> =>
+  Exit.isSuccess(key) && latin1(key.value).includes(tab)
+    ? Exit.fail(
+      refuse(method, "its key contains a tab, which parts it from those of its items; use another character")
+    )
+    : key
 
 /**
- * The values of items that were taken out, whose names are their keys. If one cannot be decoded, all are put back.
+ * Takes items out, whose names in the answer are their keys.
  *
  * @internal
  */
 export const takenItems = <A>(
   container: Container<A>,
-  pairs: ReadonlyArray<Pair>
+  take: (restore: Restore) => Effect.Effect<ReadonlyArray<Pair>, Failure>
 ): Effect.Effect<ReadonlyArray<A>, Failure> =>
-  Effect.catchAll(
-    Effect.forEach(pairs, ([, value]) => container.values.decode(value, container.at)),
-    (error) =>
-      Effect.zipRight(
-        putBack(container, pairs),
-        Effect.fail(error)
-      )
+  takingOut(
+    take,
+    (pairs) => decodeAll(container.values, pairs.map(([, value]) => value), container.at),
+    (pairs) => call(container, "queue_restore", "queue", {}, pairs)
   )
 
-const putBack = ({ db, key, transport }: Place, pairs: ReadonlyArray<Pair>): Effect.Effect<unknown, Failure> =>
-  Effect.flatMap(anyKey(key), (key) => {
-    const prefix = latin1(concat(key, utf8(tab)))
-    // A server that does not tell keys cannot be given them back.
-    const items = pairs.filter(([name]) => latin1(name).startsWith(prefix))
-    return transport.setMany(items.map(([key, value]) => ({ db, expiry: keep, key, value })))
-  })
-
 /** @internal */
-export const makeQueue = <A>(container: Container<A>): Queue<A> => {
-  const { at, key, values } = container
-  const checked = withoutTab("Queue", key)
+export const makeQueue = <A>(place: Container<A>): Queue<A> => {
+  const container = { ...place, key: withoutTab("Queue", place.key) }
+  const { at, values } = container
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
-    Effect.zipRight(checked, call(container, name, "queue", parameters, data))
+    call(container, name, "queue", parameters, data)
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
     Effect.map(asked, (pairs) => numberIn(pairs, "num"))
   const scored = (method: string, score: number | undefined) =>
     whole(method, "a score", score, leastScore, greatestScore)
-  const least = ({ minScore }: QueueOptions): Parameters => ({ min_score: minScore })
+  const least = (method: string, { minScore }: QueueOptions): Exit.Exit<Parameters, KtError> =>
+    minScore === undefined
+      ? Exit.succeed({})
+      : Number.isNaN(Number(minScore))
+      ? Exit.fail(refuse(method, `a least score is a number, not ${String(minScore)}`))
+      : Exit.succeed({ min_score: Math.max(leastScore, Math.min(Math.ceil(minScore), greatestScore + 1)) })
   const many = (method: string, n: number) => whole(method, "how many", n, 0)
 
   const peekMany = (procedure: string) => (n: number, options: QueueOptions = {}) =>
-    Effect.zipRight(
+    andThen(
       many(procedure, n),
-      Effect.flatMap(ask(procedure, { ...least(options), n }), (pairs) => listed(container, pairs))
+      () =>
+        andThen(
+          least(procedure, options),
+          (least) => Effect.flatMap(ask(procedure, { ...least, n }), (pairs) => listed(container, pairs))
+        )
     )
   const popMany = (procedure: string) => (n: number, options: QueueOptions = {}) =>
-    Effect.zipRight(
+    andThen(
       many(procedure, n),
-      Effect.flatMap(ask(procedure, { ...least(options), keys: "told", n }), (pairs) => takenItems(container, pairs))
+      () =>
+        andThen(least(procedure, options), (least) =>
+          takenItems(container, () => ask(procedure, { ...least, keys: "told", n })))
     )
-  const one = (all: Effect.Effect<ReadonlyArray<A>, Failure>) => Effect.map(all, (items) => Option.fromIterable(items))
+  const one = (all: Effect.Effect<ReadonlyArray<A>, Failure>) => Effect.map(all, Arr.head)
   const removed =
     (procedure: string) => (item: A, { n, ...options }: QueueOptions & { readonly n?: number | undefined } = {}) =>
-      Effect.flatMap(values.encode(item, at), (data) =>
-        Effect.zipRight(
+      andThen(values.encode(item, at), (data) =>
+        andThen(
           whole(procedure, "how many", n, 0),
-          counted(ask(procedure, { ...least(options), data, n }))
+          () => andThen(least(procedure, options), (least) => counted(ask(procedure, { ...least, data, n })))
         ))
   const transferMany = (dest: Key, n: number) =>
-    Effect.zipRight(
-      Effect.zipRight(withoutTab("Queue.transfer", dest), many("Queue.transfer", n)),
-      Effect.flatMap(anyKey(dest), (dest) =>
-        Effect.flatMap(ask("queue_transfer", { dest, n }), (pairs) => listed(container, pairs)))
+    andThen(
+      many("Queue.transfer", n),
+      () =>
+        andThen(withoutTab("Queue.transfer", anyKey(dest)), (dest) =>
+          Effect.flatMap(ask("queue_transfer", { dest, n }), (pairs) => listed(container, pairs)))
     )
   const bpop = (
     { timeout, ...options }: QueueOptions & { readonly timeout?: Duration.DurationInput | undefined } = {}
@@ -103,29 +107,35 @@ export const makeQueue = <A>(container: Container<A>): Queue<A> => {
     if (Either.isLeft(millis)) return Effect.fail(refuse("Queue.bpop", millis.left))
     const seconds = millis.right === Infinity ? undefined : millis.right / 1000
     return one(
-      Effect.flatMap(
-        ask("queue_bpop", { ...least(options), keys: "told", timeout: seconds }),
-        (pairs) => takenItems(container, pairs)
+      andThen(
+        least("Queue.bpop", options),
+        (least) =>
+          takenItems(
+            container,
+            (restore) => restore(ask("queue_bpop", { ...least, keys: "told", timeout: seconds }))
+          )
       )
     )
   }
   return {
     add: (item, { score }: ScoreOptions = {}) =>
-      Effect.zipRight(
+      andThen(
         scored("Queue.add", score),
-        Effect.flatMap(
-          values.encode(item, at),
-          (data) => Effect.map(ask("queue_add", { data, score }), (pairs) => numberIn(pairs, "id"))
-        )
+        () =>
+          andThen(
+            values.encode(item, at),
+            (data) => Effect.map(ask("queue_add", { data, score }), (pairs) => numberIn(pairs, "id"))
+          )
       ),
     bpop,
     clear: counted(Effect.suspend(() => ask("queue_clear"))),
     count: counted(Effect.suspend(() => ask("queue_size"))),
     extend: (items, { score }: ScoreOptions = {}) =>
-      Effect.zipRight(
+      andThen(
         scored("Queue.extend", score),
-        Effect.flatMap(encodeAll(values, items, at), (all) =>
-          counted(ask("queue_madd", { score }, all.map((item, i): Pair => [utf8(String(i)), item]))))
+        () =>
+          andThen(encodeAll(values, items, at), (all) =>
+            counted(ask("queue_madd", { score }, all.map((item, i): Pair => [utf8(String(i)), item]))))
       ),
     peek: (options) => one(peekMany("queue_peek")(1, options)),
     peekMany: peekMany("queue_peek"),
@@ -138,11 +148,17 @@ export const makeQueue = <A>(container: Container<A>): Queue<A> => {
     rpopMany: popMany("queue_rpop"),
     rremove: removed("queue_rremove"),
     setPriority: (item, score, { n } = {}) =>
-      Effect.zipRight(
-        Effect.zipRight(scored("Queue.setPriority", score), whole("Queue.setPriority", "how many", n, 0)),
-        Effect.flatMap(values.encode(item, at), (data) => counted(ask("queue_set_score", { data, n, score })))
+      andThen(
+        andThen(scored("Queue.setPriority", score), () => whole("Queue.setPriority", "how many", n, 0)),
+        () => andThen(values.encode(item, at), (data) => counted(ask("queue_set_score", { data, n, score })))
       ),
-    stream: (options) => Stream.repeatEffect(Effect.map(bpop(options), Option.getOrThrow)),
+    stream: ({ minScore } = {}) =>
+      Stream.repeatEffectOption(
+        Effect.flatMap(
+          Effect.mapError(bpop({ minScore }), Option.some),
+          Option.match({ onNone: () => Effect.fail(Option.none()), onSome: Effect.succeed })
+        )
+      ),
     transfer: (dest) => one(transferMany(dest, 1)),
     transferMany
   }

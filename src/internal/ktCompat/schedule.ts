@@ -3,27 +3,35 @@
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type { Due, Failure, Schedule } from "../../KtCompat.js"
+import type { Due, Schedule } from "../../KtCompat.js"
+import type { KtError } from "../../KtError.js"
+import { andThen } from "../done.js"
 import { concat, none, utf8 } from "../kt/bytes.js"
 import { call, type Container, find, numberIn, type Parameters, whole } from "./containers.js"
 import { takenItems, withoutTab } from "./queue.js"
-import { anyKey, decodeAll } from "./values.js"
+import { decodeAll } from "./values.js"
 
 /** What fits into the digits that a key has for it. */
 const greatestDue = 999_999_999_999
 
-const dueOf = (method: string, due: Due | undefined, otherwise: number): Effect.Effect<number, Failure> => {
-  const score = due === undefined ? otherwise : DateTime.isDateTime(due) ? Math.floor(due.epochMillis / 1000) : due
-  return Effect.as(whole(method, "a time", score, 0, greatestDue), score)
+/** A time has whole seconds: it is rounded so that nothing is given out before it is due. */
+const dueOf = (
+  method: string,
+  due: Due | undefined,
+  otherwise: number,
+  round: (seconds: number) => number
+): Exit.Exit<number, KtError> => {
+  const score = due === undefined ? otherwise : DateTime.isDateTime(due) ? round(due.epochMillis / 1000) : due
+  return Exit.as(whole(method, "a time", score, 0, greatestDue), score)
 }
 
 /** @internal */
-export const makeSchedule = <A>(container: Container<A>): Schedule<A> => {
+export const makeSchedule = <A>(place: Container<A>): Schedule<A> => {
+  const container = { ...place, key: withoutTab("Schedule", place.key) }
   const { at, db, key, transport, values } = container
-  const checked = withoutTab("Schedule", key)
-  const ask = (name: string, own: string, parameters?: Parameters) =>
-    Effect.zipRight(checked, call(container, name, own, parameters))
+  const ask = (name: string, own: string, parameters?: Parameters) => call(container, name, own, parameters)
   const count = Effect.map(
     Effect.suspend(() => ask("queue_size", "queue")),
     (pairs) => numberIn(pairs, "num")
@@ -31,9 +39,9 @@ export const makeSchedule = <A>(container: Container<A>): Schedule<A> => {
   return {
     add: (item, due) =>
       Effect.flatMap(
-        dueOf("Schedule.add", due, 0),
+        dueOf("Schedule.add", due, 0, Math.ceil),
         (score) =>
-          Effect.flatMap(values.encode(item, at), (value) =>
+          andThen(values.encode(item, at), (value) =>
             Effect.map(ask("schedule_add", "key", { score, value }), (pairs) => find(pairs, "key") ?? none))
       ),
     clear: Effect.map(
@@ -42,27 +50,26 @@ export const makeSchedule = <A>(container: Container<A>): Schedule<A> => {
     ),
     count,
     items: (n) =>
-      Effect.zipRight(
-        Effect.zipRight(checked, whole("Schedule.items", "how many", n, 0)),
-        Effect.flatMap(anyKey(key), (key) =>
-          Effect.flatMap(transport.matchPrefix(db, concat(key, utf8("\t")), n ?? Infinity), (keys) =>
-            Effect.flatMap(transport.getMany(keys.map((key) => ({ db, key }))), (found) =>
-              decodeAll(
-                values,
-                found.flatMap(Option.toArray).map(({ value }) =>
-                  value
-                ),
-                at
-              ))))
+      andThen(
+        whole("Schedule.items", "how many", n, 0),
+        () =>
+          andThen(key, (key) =>
+            Effect.flatMap(transport.matchPrefix(db, concat(key, utf8("\t")), n ?? Infinity), (keys) =>
+              Effect.flatMap(transport.getMany(keys.map((key) => ({ db, key }))), (found) =>
+                decodeAll(
+                  values,
+                  found.flatMap(Option.toArray).map(({ value }) =>
+                    value
+                  ),
+                  at
+                ))))
       ),
     read: ({ due, n } = {}) =>
-      Effect.zipRight(
+      andThen(
         whole("Schedule.read", "how many", n, 0),
-        Effect.flatMap(dueOf("Schedule.read", due, greatestDue), (score) =>
-          Effect.flatMap(
-            ask("schedule_read", "key", { keys: "told", n, score }),
-            (pairs) => takenItems(container, pairs)
-          ))
+        () =>
+          andThen(dueOf("Schedule.read", due, greatestDue, Math.floor), (score) =>
+            takenItems(container, () => ask("schedule_read", "key", { keys: "told", n, score })))
       )
   }
 }

@@ -4,18 +4,9 @@
 import * as Effect from "effect/Effect"
 import type { Failure, Key, Set } from "../../KtCompat.js"
 import type { Pair } from "../../KtTransport.js"
+import { andThen } from "../done.js"
 import { utf8 } from "../kt/bytes.js"
-import {
-  call,
-  clear,
-  type Container,
-  find,
-  listed,
-  numberIn,
-  otherKey,
-  type Parameters,
-  takenOut
-} from "./containers.js"
+import { call, clear, type Container, listed, numberIn, otherKey, type Parameters, takenOut } from "./containers.js"
 import { anyKey, encodeAll } from "./values.js"
 
 /** @internal */
@@ -26,7 +17,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
     Effect.map(asked, (pairs) => numberIn(pairs, "num"))
   const many = (procedure: string, members: Iterable<A>) =>
-    Effect.flatMap(
+    andThen(
       encodeAll(values, members, at),
       (all) => counted(ask(procedure, {}, all.map((member, i): Pair => [utf8(String(i)), member])))
     )
@@ -34,7 +25,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
     Effect.flatMap(
       anyKey(other),
       (key2) =>
-        Effect.flatMap(otherKey(dest), (dest) =>
+        andThen(otherKey(dest), (dest) =>
           Effect.flatMap(ask(procedure, { dest, key2 }), (pairs) => listed(container, pairs)))
     )
   return {
@@ -42,7 +33,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
     addBulk: (members) => many("sadd", members),
     clear: clear(container),
     contains: (member) =>
-      Effect.flatMap(
+      andThen(
         values.encode(member, at),
         (value) => Effect.map(counted(ask("sismember", { value })), (count) => count > 0)
       ),
@@ -50,10 +41,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
     difference: (other, dest) => combined("sdiff", other, dest),
     intersection: (other, dest) => combined("sinter", other, dest),
     members: Effect.flatMap(Effect.suspend(() => ask("smembers")), (pairs) => listed(container, pairs)),
-    pop: Effect.flatMap(
-      Effect.suspend(() => ask("spop")),
-      (pairs) => takenOut(container, find(pairs, "value"), (member) => ask("sadd", {}, [[utf8("0"), member]]))
-    ),
+    pop: takenOut(container, Effect.suspend(() => ask("spop")), (member) => ask("sadd", {}, [[utf8("0"), member]])),
     remove: (...members) => many("srem", members),
     removeBulk: (members) => many("srem", members),
     union: (other, dest) => combined("sunion", other, dest)

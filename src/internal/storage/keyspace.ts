@@ -40,7 +40,7 @@ export interface Driver<K> {
   readonly setMany: (entries: ReadonlyArray<Entry<K>>, call: Call<StorageError>) => Effect.Effect<void, StorageError>
   readonly modify: <A>(
     key: K,
-    f: (entry: Option.Option<Entry<K>>) => readonly [A, Change],
+    f: (entry: Option.Option<Entry<K>>) => readonly [A, Change<K>],
     call: Call<StorageError>
   ) => Effect.Effect<A, StorageError>
   readonly remove: (key: K, call: Call<StorageError>) => Effect.Effect<boolean, StorageError>
@@ -119,6 +119,22 @@ export const makeKeyspace = <K extends string | Uint8Array>(
   const badValue = (method: string, key: K, issue: string) =>
     new StorageError({ detail: issue, key, keyspace: name, method, reason: "InvalidValue" })
 
+  /** Entries as engines write them; or what is wrong with one. */
+  const checkedEntries = (
+    method: string,
+    entries: Iterable<Entry<K>>
+  ): Array<Entry<K>> | Effect.Effect<never, StorageError | InvalidKey> => {
+    const all: Array<Entry<K>> = []
+    for (const { expiresAt, key, value } of entries) {
+      const keyIssue = kind.issue(key)
+      if (keyIssue !== undefined) return invalid(key, keyIssue)
+      const issue = entryIssue(value, expiresAt)
+      if (issue !== undefined) return Effect.fail(badValue(method, key, issue))
+      all.push({ expiresAt: toExpiry(expiresAt), key, value })
+    }
+    return all
+  }
+
   const pages = <A>(
     range: Range<K> | undefined,
     read: (bounds: Bounds<K>) => Effect.Effect<ReadonlyArray<A>, StorageError>,
@@ -169,33 +185,35 @@ export const makeKeyspace = <K extends string | Uint8Array>(
       )
     },
     setMany: (entries) => {
-      const all: Array<Entry<K>> = []
-      for (const { expiresAt, key, value } of entries) {
-        const keyIssue = kind.issue(key)
-        if (keyIssue !== undefined) return invalid(key, keyIssue)
-        const issue = entryIssue(value, expiresAt)
-        if (issue !== undefined) return Effect.fail(badValue("setMany", key, issue))
-        all.push({ expiresAt: toExpiry(expiresAt), key, value })
-      }
-      return all.length === 0 ? Effect.void : writing(driver.setMany(all, at("setMany")), () => all.length)
+      const all = checkedEntries("setMany", entries)
+      return !Array.isArray(all)
+        ? all
+        : all.length === 0
+        ? Effect.void
+        : writing(driver.setMany(all, at("setMany")), () => all.length)
     },
-    modify: <A>(key: K, f: (entry: Option.Option<Entry<K>>) => readonly [A, Change]) =>
+    modify: <A>(key: K, f: (entry: Option.Option<Entry<K>>) => readonly [A, Change<K>]) =>
       withKey(
         key,
         (key) =>
-          Effect.flatten(driver.modify(key, (entry): readonly [Effect.Effect<A, StorageError>, Change] => {
-            const [answer, change] = f(entry)
-            if (change._tag === "Keep") return [Effect.succeed(answer), change]
-            const answered = Effect.sync(() => {
-              if (change._tag === "Put" || Option.isSome(entry)) countWrite()
-              return answer
-            })
-            if (change._tag === "Remove") return [answered, change]
-            const issue = entryIssue(change.value, change.expiresAt)
-            return issue === undefined
-              ? [answered, { ...change, expiresAt: toExpiry(change.expiresAt) }]
-              : [Effect.fail(badValue("modify", key, issue)), keep]
-          }, at("modify", key)))
+          Effect.flatten(
+            driver.modify(key, (entry): readonly [Effect.Effect<A, StorageError | InvalidKey>, Change<K>] => {
+              const [answer, change] = f(entry)
+              if (change._tag === "Keep") return [Effect.succeed(answer), change]
+              const answered = Effect.sync(() => {
+                if (change._tag === "Put") writes(1 + (change.others?.length ?? 0))
+                else if (Option.isSome(entry)) countWrite()
+                return answer
+              })
+              if (change._tag === "Remove") return [answered, change]
+              const issue = entryIssue(change.value, change.expiresAt)
+              if (issue !== undefined) return [Effect.fail(badValue("modify", key, issue)), keep]
+              const others = change.others === undefined ? undefined : checkedEntries("modify", change.others)
+              return others === undefined || Array.isArray(others)
+                ? [answered, { ...change, expiresAt: toExpiry(change.expiresAt), others }]
+                : [others, keep]
+            }, at("modify", key))
+          )
       ),
     remove: (key) => withKey(key, (key) => writing(driver.remove(key, at("remove", key)), Number)),
     removeMany: (keys) =>

@@ -134,8 +134,10 @@ const makeDriver = <K extends string | Uint8Array>(
       step(
         (now) => {
           const [answer, change] = f(find(key, now))
-          if (change._tag === "Put") put({ expiresAt: change.expiresAt, key, value: change.value })
-          else if (change._tag === "Remove") drop(kind.identity(key))
+          if (change._tag === "Put") {
+            put({ expiresAt: change.expiresAt, key, value: change.value })
+            change.others?.forEach(put)
+          } else if (change._tag === "Remove") drop(kind.identity(key))
           return answer
         },
         same,

@@ -92,10 +92,31 @@ const makeDriver = <K extends string | Uint8Array>(
         dialect.written(result) > 0 ? Effect.void : executeAll(connection, queries.setMany([entry]))
     )
   }
-  const change = (connection: Connection, key: K, change: Exclude<Change, { readonly _tag: "Keep" }>) =>
-    change._tag === "Remove"
-      ? execute(connection, queries.remove(key, false))
-      : put(connection, { expiresAt: change.expiresAt, key, value: change.value }, false)
+  const change = (
+    connection: Connection,
+    key: K,
+    change: Exclude<Change<K>, { readonly _tag: "Keep" }>
+  ): Effect.Effect<unknown, SqlError | Fault> => {
+    if (change._tag === "Remove") return execute(connection, queries.remove(key, false))
+    const { expiresAt, others = [], value } = change
+    const written = put(connection, { expiresAt, key, value }, false)
+    if (others.length === 0) return written
+    const [only] = others
+    return Effect.zipRight(
+      written,
+      only !== undefined && others.length === 1 ? put(connection, only, false) : putAll(connection, others)
+    )
+  }
+  const putAll = (
+    connection: Connection,
+    entries: ReadonlyArray<Entry<K>>
+  ): Effect.Effect<void, SqlError | Fault> => {
+    for (const entry of entries) {
+      const refused = refusal(entry)
+      if (refused !== undefined) return refused
+    }
+    return executeAll(connection, queries.setMany(entries))
+  }
   // Expiries are whole numbers, so this changes nothing but what databases take.
   const now = (clock: Clock.Clock): number => Math.floor(clock.unsafeCurrentTimeMillis())
 
@@ -147,14 +168,7 @@ const makeDriver = <K extends string | Uint8Array>(
       ),
     set: (entry, done, call) =>
       access.write((connection, _, place) => put(connection, entry, place === "alone"), done, call),
-    setMany: (entries, call) => {
-      for (const entry of entries) {
-        const refused = refusal(entry)
-        if (refused !== undefined) return Effect.mapError(refused, call.fail)
-      }
-      const all = queries.setMany(entries)
-      return access.atomic((connection) => executeAll(connection, all), () => undefined, call)
-    },
+    setMany: (entries, call) => access.atomic((connection) => putAll(connection, entries), () => undefined, call),
     modify: (key, f, call) =>
       access.update(
         (connection, clock, place) => {

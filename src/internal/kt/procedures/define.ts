@@ -11,7 +11,6 @@ import { KtError } from "../../../KtError.js"
 import type { Call, Failure, Pair } from "../../../KtTransport.js"
 import * as Storage from "../../../Storage.js"
 import { bytesOf, fromLatin1, latin1, utf8 } from "../bytes.js"
-import type { Conditions } from "../conditions.js"
 import type { Bytes, Database } from "../databases.js"
 import { type ByteMap, readArray, readMap, writeArray, writeMap } from "../formats.js"
 import { parseLua } from "../numbers.js"
@@ -25,17 +24,22 @@ export type Pairs = ReadonlyArray<Pair>
  * @internal
  */
 export interface Engine {
-  /** Where those wait who want the next item of a queue. */
-  readonly arrivals: Conditions
   readonly lastError: () => { readonly code: number; readonly message: string }
 }
+
+/**
+ * The parameters of a call by their names.
+ *
+ * @internal
+ */
+export type Given = Readonly<Record<string, Uint8Array>>
 
 /** @internal */
 export interface Procedure {
   readonly name: string
   readonly parameters: ReadonlyArray<string>
   readonly run: (
-    given: ReadonlyMap<string, Uint8Array>,
+    given: Given,
     data: Pairs,
     database: Database,
     engine: Engine
@@ -61,33 +65,42 @@ export const define = <R extends string = never, O extends string = never>(
   { optional = [], required = [] }: {
     readonly required?: ReadonlyArray<R>
     readonly optional?: ReadonlyArray<O>
+    /** Known only to who gives parameters apart from data. */
+    readonly options?: ReadonlyArray<O>
   },
   run: (required: Readonly<Record<R, Uint8Array>>, context: Context<R | O>) => Effect.Effect<Pairs, Failure>
 ): Procedure => {
-  const hasAll = (given: object): given is Readonly<Record<R, Uint8Array>> =>
-    required.every((parameter) => Object.hasOwn(given, parameter))
+  const hasAll = (given: Given): given is Given & Readonly<Record<R, Uint8Array>> =>
+    required.every((parameter) => given[parameter] !== undefined)
   return {
     name,
     parameters: [...required, ...optional],
-    run: (given, data, database, engine) => {
-      const needed = Object.fromEntries(given)
-      return hasAll(needed)
-        ? run(needed, {
+    run: (given, data, database, engine) =>
+      hasAll(given)
+        ? run(given, {
           data,
           database,
           engine,
-          given: (parameter) => given.get(parameter),
+          given: (parameter) => given[parameter],
           keyspace: database.keyspace,
           name,
           number: (parameter) => {
-            const value = given.get(parameter)
+            const value = given[parameter]
             return value === undefined ? undefined : parseLua(latin1(value))
           }
         })
-        : refuse(name, `it needs ${required.filter((parameter) => !given.has(parameter)).join(" and ")}`)
-    }
+        : refuse(name, `it needs ${required.filter((parameter) => given[parameter] === undefined).join(" and ")}`)
   }
 }
+
+/**
+ * Whether something is written although nothing was removed: the original makes a record where there is none. `strict` does
+ * without, as it does without other oddities of the original.
+ *
+ * @internal
+ */
+export const creates = ({ given }: Pick<Context<"strict">, "given">, isThere: boolean): boolean =>
+  !isThere && given("strict") === undefined
 
 /** @internal */
 export const refuse = (name: string, detail: string): Effect.Effect<never, KtError> =>
@@ -101,19 +114,19 @@ export const refuse = (name: string, detail: string): Effect.Effect<never, KtErr
 export const divide = (
   { data = [], parameters }: Call,
   names: ReadonlyArray<string>
-): { readonly given: ReadonlyMap<string, Uint8Array>; readonly data: Pairs } => {
-  const given = new Map<string, Uint8Array>()
+): { readonly given: Given; readonly data: Pairs } => {
+  const given: Record<string, Uint8Array> = Object.create(null)
   if (parameters !== undefined) {
     for (const name of Object.keys(parameters)) {
       const value = parameters[name]
-      if (value !== undefined) given.set(name, bytesOf(value))
+      if (value !== undefined) given[name] = bytesOf(value)
     }
     return { data, given }
   }
   const rest = data.filter(([name, value]) => {
     const text = latin1(name)
     if (text !== "db" && !names.includes(text)) return true
-    given.set(text, value)
+    given[text] = value
     return false
   })
   return { data: rest, given }
@@ -256,19 +269,32 @@ export const atomically = <A, E>(
 
 /**
  * The keys that a procedure is to be given by a range: from `start`, before `stop`, and at most `count`; the key itself is
- * left out if it says `exclude`.
+ * left out if it says `strict`.
  *
  * @internal
  */
 export const packed = (
-  { given, keyspace, number }: Pick<Context<"start" | "stop" | "count" | "exclude">, "given" | "keyspace" | "number">,
+  { given, keyspace, number }: Pick<Context<"start" | "stop" | "count" | "strict">, "given" | "keyspace" | "number">,
   own: Uint8Array
 ): Effect.Effect<ReadonlyArray<Storage.Entry<Uint8Array>>, Failure> => {
   const count = number("count")
   const limit = count === undefined || count < 0 ? Infinity : count
-  const without = given("exclude") === undefined ? undefined : latin1(own)
+  const without = given("strict") === undefined ? undefined : latin1(own)
   return Effect.map(
     keyspace.peek({ from: given("start"), to: given("stop") }, limit + 1),
     (entries) => entries.filter(({ key }) => latin1(key) !== without).slice(0, limit)
   )
 }
+
+/**
+ * For what puts something back that was taken out: it is all that is left to do, so its failure is told and no more.
+ *
+ * @internal
+ */
+export const noLoss = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<void> =>
+  Effect.asVoid(
+    Effect.catchAllCause(
+      self,
+      (cause) => Effect.logError("what was taken out could not be put back, and is lost", cause)
+    )
+  )

@@ -5,11 +5,14 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Failure } from "../../../KtTransport.js"
-import type * as Storage from "../../../Storage.js"
+import * as Storage from "../../../Storage.js"
+import { withNow } from "../../storage/compat.js"
 import { afterCommit } from "../../storage/service.js"
 import { inTransaction } from "../../storage/transactions.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
+import { arrivalsIn, type Waiter } from "../conditions.js"
 import type { Bytes, Database } from "../databases.js"
 import { never } from "../expiry.js"
 import { padded } from "../numbers.js"
@@ -19,8 +22,8 @@ import {
   atomically,
   type Context,
   define,
-  type Engine,
   fromOrdinals,
+  noLoss,
   ordinals,
   type Pairs,
   type Procedure,
@@ -30,11 +33,17 @@ import {
 const tab = utf8("\t")
 const idName = utf8("id")
 
-/** Scores are counted down from here. */
+/** Scores are counted down from here: what is left has so many digits. */
 const highest = 500_000_000_000
 
 /** @internal */
 export const digits = 12
+
+/** The greatest number of so many digits. */
+const most = 10 ** digits - 1
+
+/** Within what the digits can tell. */
+const clamp = (value: number, least: number, greatest: number): number => Math.max(least, Math.min(value, greatest))
 
 /** How many items are looked at in one go. */
 const page = 256
@@ -57,44 +66,93 @@ const idOf = (queue: Uint8Array, key: Uint8Array): string => latin1(key.subarray
 const items = (queue: Uint8Array, leastScore: number | undefined): Storage.Range<Uint8Array> =>
   leastScore === undefined
     ? { prefix: prefixOf(queue) }
-    : { from: prefixOf(queue), through: keyOf(queue, Math.ceil(leastScore), "9".repeat(digits)) }
+    : {
+      from: prefixOf(queue),
+      // Below zero sorts before all.
+      through: keyOf(queue, clamp(Math.ceil(leastScore), highest - most, highest + 1), "9".repeat(digits))
+    }
 
 /** How many items are meant: below zero, or with a fraction, all. */
 const countOf = (n: number | undefined, unsaid: number): number =>
   n === undefined ? unsaid : n < 0 || !Number.isInteger(n) ? Infinity : n
 
 /**
- * The next number, from 1 on.
+ * Counts as many numbers further, from 1 on, and writes the items that have them, at once; answers with the last.
  *
  * @internal
  */
-export const nextId = (keyspace: Bytes, counter: Uint8Array, count = 1): Effect.Effect<number, Failure> =>
-  incrementDouble(keyspace, counter, count, 0, never)
+export const withIds = (
+  keyspace: Bytes,
+  counter: Uint8Array,
+  count: number,
+  itemsOf: (last: number) => ReadonlyArray<Storage.Entry<Uint8Array>>
+): Effect.Effect<number, Failure> =>
+  incrementDouble(
+    keyspace,
+    counter,
+    count,
+    0,
+    never,
+    (last) => Number.isInteger(last) && last >= count && last <= most ? itemsOf(last) : undefined
+  )
 
-/** Where they wait who want the next item. */
-const arrivalsOf = ({ index }: Database, queue: Uint8Array): string => `${index}\t${latin1(queue)}`
+/**
+ * Puts items back that were taken out: at their places, or with new numbers if those were given anew meanwhile.
+ */
+const putBack = (
+  context: Pick<Context<never>, "database" | "keyspace">,
+  queue: Uint8Array,
+  entries: ReadonlyArray<Storage.Entry<Uint8Array>>
+): Effect.Effect<void, Failure> => {
+  const { database, keyspace } = context
+  const idStart = -digits
+  return Effect.zipRight(
+    atomically(
+      context,
+      Effect.forEach(entries, ({ expiresAt, key, value }) =>
+        Effect.flatMap(
+          keyspace.modify(key, (found) =>
+            Option.isNone(found) ? [true, Storage.put(value, expiresAt)] : [false, Storage.keep]),
+          (isBack) =>
+            isBack ? Effect.void : withIds(keyspace, queue, 1, (id) => [{
+              expiresAt,
+              key: concat(key.subarray(0, idStart), utf8(padded(id, digits))),
+              value
+            }])
+        ), { discard: true })
+    ),
+    arrived(database, queue, entries.length)
+  )
+}
+
+/** Tells those who wait, when all is written. */
+const arrived = (database: Database, queue: Uint8Array, count: number): Effect.Effect<void> => {
+  const tell = () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), count > 1)
+  return Effect.withFiberRuntime<void>((fiber) =>
+    inTransaction(fiber.currentContext) ? afterCommit(database.storage, tell) : Effect.sync(tell)
+  )
+}
+
+/** The name under which they wait who want the next item. */
+const arrivalOf = ({ keyspace }: Database, queue: Uint8Array): string => `${keyspace.name}\t${latin1(queue)}`
 
 /** Adds values with their scores, in order; answers with the last number. */
 const add = (
-  { database, engine, keyspace }: { readonly database: Database; readonly engine: Engine; readonly keyspace: Bytes },
+  { database, keyspace }: { readonly database: Database; readonly keyspace: Bytes },
   queue: Uint8Array,
   values: ReadonlyArray<{ readonly score: number; readonly value: Uint8Array }>
 ): Effect.Effect<number, Failure> =>
-  Effect.flatMap(nextId(keyspace, queue, values.length), (last) => {
-    const entries = values.map(({ score, value }, i) => ({
-      expiresAt: undefined,
-      key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
-      value
-    }))
-    const [only] = entries
-    const written = only !== undefined && entries.length === 1
-      ? keyspace.set(only.key, only.value)
-      : keyspace.setMany(entries)
-    const arrived = () => void engine.arrivals.signal(arrivalsOf(database, queue), values.length > 1)
-    return Effect.as(Effect.zipRight(written, afterCommit(database.storage, arrived)), last)
-  })
+  Effect.tap(
+    withIds(keyspace, queue, values.length, (last) =>
+      values.map(({ score, value }, i) => ({
+        expiresAt: undefined,
+        key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
+        value
+      }))),
+    () => arrived(database, queue, values.length)
+  )
 
-type QueueContext = Pick<Context<"min_score" | "keys">, "database" | "engine" | "given" | "keyspace" | "number">
+type QueueContext = Pick<Context<"min_score" | "keys">, "database" | "given" | "keyspace" | "number">
 
 const range = (
   context: Pick<Context<"min_score">, "number">,
@@ -134,18 +192,19 @@ const equalTo = (
   count: number,
   isWanted: (key: Uint8Array) => boolean
 ): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> => {
-  const found: Array<Uint8Array> = []
-  const next = (after: Uint8Array | undefined): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
+  const next = (
+    before: ReadonlyArray<Uint8Array>,
+    after: Uint8Array | undefined
+  ): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
     Effect.flatMap(keyspace.peek({ ...range, after }, page), (entries) => {
-      for (const entry of entries) {
-        if (found.length < count && equal(bytesOf(entry.value), value) && isWanted(entry.key)) found.push(entry.key)
-      }
+      const equals = entries.filter((entry) => equal(bytesOf(entry.value), value) && isWanted(entry.key))
+      const found = [...before, ...equals.slice(0, count - before.length).map(({ key }) => key)]
       const last = entries.at(-1)
       return entries.length < page || last === undefined || found.length >= count
         ? Effect.succeed(found)
-        : next(last.key)
+        : next(found, last.key)
     })
-  return next(undefined)
+  return next([], undefined)
 }
 
 const removing = (name: string, reverse: boolean): Procedure =>
@@ -167,33 +226,49 @@ const pauses = { first: 100, growth: 1.15, longest: 1000 }
 /**
  * Waits for an item. An interruption while it is taken out has it put back, at its place.
  */
-const blockingPop = (
-  queue: Uint8Array,
-  timeout: number,
-  context: QueueContext
-): Effect.Effect<Pairs, Failure> => {
-  const { database, engine, given, keyspace } = context
+const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext): Effect.Effect<Pairs, Failure> => {
+  const { database, given, keyspace, number } = context
   const bounds = range(context, queue, false)
+  const arrivals = arrivalsIn(database.storage)
+  const arrival = arrivalOf(database, queue)
+  const isChoosy = number("min_score") !== undefined
+  /** Leaves its place; a signal that it did not use is for the next. */
+  const leave = (waiter: Waiter): void => {
+    arrivals.leave(waiter)
+    arrivals.passOn(waiter)
+  }
   return Effect.uninterruptibleMask((restore) => {
-    const attempt = (left: number, pause: number): Effect.Effect<Pairs, Failure> =>
-      Effect.flatMap(keyspace.take(bounds, 1), (entries) => {
-        if (entries.length > 0) {
+    /** `woken`: by what it was told to look again. */
+    const attempt = (deadline: number, pause: number, woken: Waiter | undefined): Effect.Effect<Pairs, Failure> =>
+      Effect.suspend(() => {
+        // It waits before it looks: what comes in between is not missed.
+        const waiter = arrivals.enter(arrival)
+        const leaving = () => Effect.sync(() => leave(waiter))
+        return Effect.flatMap(Effect.onError(keyspace.take(bounds, 1), leaving), (entries) => {
+          if (entries.length === 0) {
+            // What is too low for this one, another may want.
+            if (woken !== undefined && isChoosy) arrivals.passOn(woken)
+            return withNow((now) => {
+              const millis = Math.min(deadline - now, pause)
+              // `deadline` may be no number: then it does not wait.
+              if (!(millis > 0)) return Effect.as(leaving(), [])
+              return Effect.flatMap(Effect.onInterrupt(restore(arrivals.await(waiter, millis)), leaving), () => {
+                arrivals.leave(waiter)
+                return attempt(deadline, Math.min(pause * pauses.growth, pauses.longest), waiter)
+              })
+            })
+          }
+          leave(waiter)
           return Effect.as(
-            Effect.onInterrupt(restore(Effect.void), () => Effect.ignore(keyspace.setMany(entries))),
+            Effect.onInterrupt(restore(Effect.void), () => noLoss(putBack(context, queue, entries))),
             taken(entries, given("keys"))
           )
-        }
-        if (left <= 0) return Effect.succeed([])
-        const millis = Math.min(left, pause)
-        return Effect.zipRight(
-          restore(engine.arrivals.wait(arrivalsOf(database, queue), millis)),
-          attempt(left - millis, Math.min(pause * pauses.growth, pauses.longest))
-        )
+        })
       })
     // In a transaction nobody else can add what it waits for.
     return Effect.flatMap(
       Effect.context<never>(),
-      (context) => attempt(inTransaction(context) ? 0 : timeout, pauses.first)
+      (context) => withNow((now) => attempt(inTransaction(context) ? now : now + timeout, pauses.first, undefined))
     )
   })
 }
@@ -202,16 +277,15 @@ const blockingPop = (
 export const queues: ReadonlyArray<Procedure> = [
   define("queue_add", { optional: ["score"], required: ["queue", "data"] }, ({ data, queue }, context) =>
     Effect.map(
-      atomically(context, add(context, queue, [{ score: context.number("score") ?? 0, value: data }])),
+      add(context, queue, [{ score: context.number("score") ?? 0, value: data }]),
       (id) => [[idName, utf8(String(id))]]
     )),
   define("queue_madd", { optional: ["score"], required: ["queue"] }, ({ queue }, context) => {
     const score = context.number("score") ?? 0
     const all = fromOrdinals(context.data)
-    return all.length === 0 ? Effect.succeed(num(0)) : Effect.as(
-      atomically(context, add(context, queue, all.map((value) => ({ score, value })))),
-      num(all.length)
-    )
+    return all.length === 0
+      ? Effect.succeed(num(0))
+      : Effect.as(add(context, queue, all.map((value) => ({ score, value }))), num(all.length))
   }),
   reading("queue_pop", true, false),
   reading("queue_rpop", true, true),
@@ -274,6 +348,18 @@ export const queues: ReadonlyArray<Procedure> = [
           )
         )
   ),
+  // Not of the original: for who has taken items out, with their keys, and cannot use them.
+  define("queue_restore", { required: ["queue"] }, ({ queue }, context) =>
+    Effect.as(
+      putBack(
+        context,
+        queue,
+        context.data.flatMap(([key, value]) =>
+          latin1(key).startsWith(latin1(prefixOf(queue))) ? [{ expiresAt: undefined, key, value }] : []
+        )
+      ),
+      []
+    )),
   define(
     "queue_size",
     { required: ["queue"] },

@@ -6,8 +6,8 @@
 import * as Effect from "effect/Effect"
 import { concat, utf8 } from "../bytes.js"
 import { padded } from "../numbers.js"
-import { atomically, define, type Procedure } from "./define.js"
-import { digits, nextId, prefixOf, taken } from "./queue.js"
+import { define, type Procedure } from "./define.js"
+import { digits, prefixOf, taken, withIds } from "./queue.js"
 
 const keyName = utf8("key")
 
@@ -16,23 +16,20 @@ const unsaid = 0xffffffff
 
 /** @internal */
 export const schedules: ReadonlyArray<Procedure> = [
-  define("schedule_add", { optional: ["score"], required: ["key", "value"] }, ({ key, value }, context) =>
-    atomically(
-      context,
-      Effect.flatMap(nextId(context.keyspace, key), (id) => {
-        const item = concat(
-          prefixOf(key),
-          utf8(`${padded(context.number("score") ?? 0, digits)}${padded(id, digits)}`)
-        )
-        return Effect.as(context.keyspace.set(item, value), [[keyName, item]])
-      })
-    )),
+  define("schedule_add", { optional: ["score"], required: ["key", "value"] }, ({ key, value }, context) => {
+    const items = (id: number) =>
+      concat(prefixOf(key), utf8(`${padded(context.number("score") ?? 0, digits)}${padded(id, digits)}`))
+    return Effect.map(
+      withIds(context.keyspace, key, 1, (id) => [{ expiresAt: undefined, key: items(id), value }]),
+      (id) => [[keyName, items(id)]]
+    )
+  }),
   define(
     "schedule_read",
     { optional: ["score", "n", "keys"], required: ["key"] },
     ({ key }, { given, keyspace, number }) => {
       const prefix = prefixOf(key)
-      const score = Math.floor(number("score") ?? unsaid)
+      const score = Math.min(Math.floor(number("score") ?? unsaid), 10 ** digits - 1)
       const n = number("n") ?? -1
       return Effect.map(
         keyspace.take(
