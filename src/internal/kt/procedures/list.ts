@@ -4,7 +4,9 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import { bytesOf, concat, equal, utf8 } from "../bytes.js"
+import * as Option from "effect/Option"
+import * as Storage from "../../../Storage.js"
+import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
 import {
   answer,
   arrays,
@@ -57,6 +59,8 @@ const popping = (name: string, pop: (items: Items) => Uint8Array | undefined): P
       })
   )
 
+const asItIs = ({ expiresAt, value }: Storage.Entry<Uint8Array>): Storage.Change => Storage.put(value, expiresAt)
+
 const moving = (
   name: string,
   pop: (items: Items) => Uint8Array | undefined,
@@ -70,9 +74,17 @@ const moving = (
         return [item, item !== undefined]
       })
     if (equal(key, dest)) return Effect.map(popped(push), value)
+    // Whoever moves between these two, either way, locks them in one order: in two they would wait for each other. Only
+    // what is written stays locked, so it is written as it is.
+    const locked = latin1(dest) < latin1(key)
+      ? context.keyspace.modify(dest, (entry) => [
+        undefined,
+        Option.match(entry, { onNone: () => Storage.keep, onSome: asItIs })
+      ])
+      : Effect.void
     return atomically(
       context,
-      Effect.flatMap(popped(() => {}), (item) =>
+      Effect.flatMap(Effect.zipRight(locked, popped(() => {})), (item) =>
         item === undefined ? Effect.succeed([]) : edit(arrays, context, dest, (items) => {
           push(items, item)
           return [value(item), true]
