@@ -27,7 +27,7 @@ export const set = (
   expiry._tag === "Never"
     ? keyspace.set(key, value)
     : expiry._tag === "Keep"
-    ? write(keyspace, key, value, expiry, () => true)
+    ? Effect.asVoid(write(keyspace, key, value, expiry, () => true))
     : withNow((now) => keyspace.set(key, value, expiresAt(expiry, now, undefined)))
 
 /**

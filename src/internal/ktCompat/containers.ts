@@ -13,6 +13,7 @@ import type { Database, KtTransport, Pair } from "../../KtTransport.js"
 import type { InvalidKey } from "../../StorageError.js"
 import { andThen, isDone } from "../done.js"
 import { latin1 } from "../kt/bytes.js"
+import { noLoss } from "../kt/procedures/define.js"
 import type { Restore } from "../storage/gate.js"
 import { anyKey, at, decodeAll, nowhere, refuse, type Values } from "./values.js"
 
@@ -137,7 +138,7 @@ export const takingOut = <T, A>(
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(
       take(restore),
-      (taken) => Effect.onError(restore(decode(taken)), () => Effect.ignoreLogged(putBack(taken)))
+      (taken) => Effect.onError(restore(decode(taken)), () => noLoss(putBack(taken)))
     )
   )
 

@@ -285,3 +285,16 @@ export const packed = (
     (entries) => entries.filter(({ key }) => latin1(key) !== without).slice(0, limit)
   )
 }
+
+/**
+ * For what puts something back that was taken out: it is all that is left to do, so its failure is told and no more.
+ *
+ * @internal
+ */
+export const noLoss = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<void> =>
+  Effect.asVoid(
+    Effect.catchAllCause(
+      self,
+      (cause) => Effect.logError("what was taken out could not be put back, and is lost", cause)
+    )
+  )

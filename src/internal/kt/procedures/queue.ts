@@ -23,6 +23,7 @@ import {
   type Context,
   define,
   fromOrdinals,
+  noLoss,
   ordinals,
   type Pairs,
   type Procedure,
@@ -259,7 +260,7 @@ const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext):
           }
           leave(waiter)
           return Effect.as(
-            Effect.onInterrupt(restore(Effect.void), () => Effect.ignoreLogged(putBack(context, queue, entries))),
+            Effect.onInterrupt(restore(Effect.void), () => noLoss(putBack(context, queue, entries))),
             taken(entries, given("keys"))
           )
         })
@@ -347,6 +348,18 @@ export const queues: ReadonlyArray<Procedure> = [
           )
         )
   ),
+  // Not of the original: for who has taken items out, with their keys, and cannot use them.
+  define("queue_restore", { required: ["queue"] }, ({ queue }, context) =>
+    Effect.as(
+      putBack(
+        context,
+        queue,
+        context.data.flatMap(([key, value]) =>
+          latin1(key).startsWith(latin1(prefixOf(queue))) ? [{ expiresAt: undefined, key, value }] : []
+        )
+      ),
+      []
+    )),
   define(
     "queue_size",
     { required: ["queue"] },
