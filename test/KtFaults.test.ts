@@ -1,7 +1,23 @@
 /** What users, and what is stored, can do wrong: an error that says so, nothing destroyed, and never a defect. */
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, Chunk, DateTime, Effect, Exit, FastCheck as fc, Layer, Option, Stream, TestClock } from "effect"
-import { KtCompat, KtError, KtTransport } from "effect-kv"
+import {
+  Cause,
+  Chunk,
+  DateTime,
+  Deferred,
+  Effect,
+  Exit,
+  FastCheck as fc,
+  Fiber,
+  Layer,
+  Option,
+  ParseResult,
+  Redacted,
+  Schema,
+  Stream,
+  TestClock
+} from "effect"
+import { Codec, KtCompat, KtError, KtTransport, Storage } from "effect-kv"
 import { readArray, readMap, writeArray, writeMap } from "../src/internal/kt/formats.js"
 import { addFixed, type Fixed, fromFixed, readFixed, toFixed } from "../src/internal/kt/numbers.js"
 import { describeOn, kinds, memory, sqliteFile } from "./engines.js"
@@ -87,11 +103,9 @@ for (const engine of kinds) {
         yield* kt.set("other", "a")
         const damaged: ReadonlyArray<readonly ["maps" | "arrays", Uint8Array]> = [
           ["maps", bytes("\x01")],
-          ["maps", bytes("\x01\x01a")],
           ["maps", bytes("\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x01a")],
           ["maps", bytes("\x01\x01ab\x80")],
           ["arrays", bytes("\x05abc")],
-          ["arrays", bytes("\x01a\x81")],
           ["arrays", bytes("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")]
         ]
         for (const [kind, stored] of damaged) {
@@ -455,6 +469,242 @@ describe("dictionaries of KtCompat", () => {
       (self) => Effect.zipRight(TestClock.setTime(1_000_000), self),
       Effect.provide(KtTransport.layerDatabases(["%"], { updateLog: { serverId: 1 } }))
     ))
+})
+
+describe("what cannot be decoded", () => {
+  it.effect("goes back to its place in a list", () =>
+    Effect.gen(function*() {
+      const kt = yield* KtCompat.make()
+      const texts = kt.List("l")
+      const jsons = kt.withValues(KtCompat.json).List("l")
+      for (const index of [-3, -2, -1, 0, 1, 2]) {
+        const items = range(3).map((i) => i === (index + 3) % 3 ? "{" : String(i))
+        yield* texts.setRaw(items)
+        assert.strictEqual(yield* refusal(jsons.pop(index)), "CodecError")
+        assert.deepStrictEqual(yield* texts.getRange(), items)
+        assert.strictEqual(yield* refusal(jsons.remove(index)), "CodecError")
+        assert.deepStrictEqual(yield* texts.getRange(), items)
+      }
+      yield* texts.setRaw(["{"])
+      for (const pop of [jsons.popLeft, jsons.popRight, jsons.pop(0), jsons.pop(-1)]) {
+        assert.strictEqual(yield* refusal(pop), "CodecError")
+        assert.deepStrictEqual(yield* texts.getRange(), ["{"])
+      }
+    }).pipe(Effect.provide(KtTransport.layerMemory)))
+
+  it.effect("goes back beside what has its number by then", () =>
+    Effect.gen(function*() {
+      const go = yield* Deferred.make<void>()
+      const texts = (yield* KtCompat.make({ values: Schema.String })).Queue("q")
+      const late = Schema.transformOrFail(Schema.String, Schema.Number, {
+        decode: (text, _, ast) =>
+          Effect.zipRight(Deferred.await(go), Effect.fail(new ParseResult.Type(ast, text, "no number"))),
+        encode: (number) => Effect.succeed(String(number)),
+        strict: true
+      })
+      const popped = yield* Effect.fork(Effect.exit((yield* KtCompat.make({ values: late })).Queue("q").bpop()))
+      yield* texts.add("old")
+      yield* Effect.repeatN(Effect.yieldNow(), 100)
+      assert.strictEqual(yield* texts.count, 0)
+      yield* texts.clear
+      assert.strictEqual(yield* texts.add("new"), 1)
+      yield* Deferred.succeed(go, undefined)
+      assert.isTrue(Exit.isFailure(yield* Fiber.join(popped)))
+      assert.deepStrictEqual([...(yield* texts.peekMany(9))].sort(), ["new", "old"])
+    }).pipe(Effect.provide(KtTransport.layerMemory)))
+
+  it.effect("in time is not lost", () =>
+    Effect.gen(function*() {
+      const slow = Schema.transformOrFail(Schema.String, Schema.String, {
+        decode: (text) => Effect.as(Effect.sleep("1 second"), text),
+        encode: (text) => Effect.succeed(text),
+        strict: true
+      })
+      const kt = yield* KtCompat.make({ values: slow })
+      const [queue, list, set, schedule] = [kt.Queue("q"), kt.List("l"), kt.Set("s"), kt.Schedule("later")]
+      yield* queue.extend(["1", "2"])
+      yield* list.append("1")
+      yield* set.add("1")
+      yield* schedule.add("1")
+      yield* kt.set("k", "1", { expireTime: "1 hour" })
+      const taking: Readonly<Record<string, Effect.Effect<unknown, KtCompat.Failure>>> = {
+        "Cursor.seize": Effect.scoped(
+          Effect.flatMap(kt.cursor(), (cursor) => Effect.zipRight(cursor.jump("k"), cursor.seize))
+        ),
+        "List.pop": list.pop(0),
+        "List.popLeft": list.popLeft,
+        "Queue.bpop": queue.bpop(),
+        "Queue.pop": queue.pop(),
+        "Queue.popMany": queue.popMany(2),
+        "Queue.rpop": queue.rpop(),
+        "Schedule.read": schedule.read(),
+        "Set.pop": set.pop,
+        "seize": kt.seize("k")
+      }
+      for (const [name, take] of Object.entries(taking)) {
+        const fiber = yield* Effect.fork(take)
+        yield* TestClock.adjust("100 millis")
+        yield* Fiber.interrupt(fiber)
+        assert.strictEqual(yield* queue.count, 2, name)
+        assert.strictEqual(yield* list.length, 1, name)
+        assert.strictEqual(yield* set.count, 1, name)
+        assert.strictEqual(yield* schedule.count, 1, name)
+        assert.strictEqual((yield* kt.expires("k"))._tag, "Expires", name)
+      }
+    }).pipe(Effect.provide(KtTransport.layerMemory)))
+})
+
+describe("numbers of procedures", () => {
+  it.effect("that are infinite are no defects", () =>
+    Effect.gen(function*() {
+      const kt = yield* KtCompat.make()
+      const numbers = ["1e999", "-1e999", `0x${"f".repeat(300)}`, "1e308", "-1e308", "nan", "0.5", ""]
+      const calls: ReadonlyArray<readonly [name: string, number: string, rest: Readonly<Record<string, string>>]> = [
+        ["queue_add", "score", { data: "x", queue: "q" }],
+        ["queue_madd", "score", { 0: "x", queue: "q" }],
+        ["queue_pop", "n", { queue: "q" }],
+        ["queue_pop", "min_score", { queue: "q" }],
+        ["queue_bpop", "min_score", { queue: "q", timeout: "0" }],
+        ["queue_set_score", "score", { data: "x", queue: "q" }],
+        ["queue_remove", "n", { data: "x", queue: "q" }],
+        ["schedule_add", "score", { key: "s", value: "x" }],
+        ["schedule_read", "score", { key: "s" }],
+        ["schedule_read", "n", { key: "s" }],
+        ["lindex", "index", { key: "l" }],
+        ["linsert", "index", { key: "l", value: "x" }],
+        ["lrange", "start", { key: "l" }],
+        ["lrem", "index", { key: "l" }],
+        ["lremrange", "start", { key: "l" }],
+        ["lunpack", "start", { key: "l" }],
+        ["lpack", "count", { key: "l", start: "none" }],
+        ["get_part", "start", { key: "l" }],
+        ["touch_bulk", "q", {}],
+        ["touch_bulk_relative", "q", {}],
+        ["_error_code", "flag", {}],
+        ["list", "db", {}]
+      ]
+      for (const [name, parameter, rest] of calls) {
+        for (const number of numbers) {
+          yield* kt.List("l").extend(["a", "b"])
+          const told = yield* refusal(Effect.suspend(() => kt.rawScript(name, { ...rest, [parameter]: number })))
+          assert.notInclude(told, "defect", `${name} ${parameter} ${number}`)
+        }
+      }
+    }).pipe(Effect.provide(KtTransport.layerMemory)))
+
+  it.effect("as counters give no number twice", () =>
+    Effect.gen(function*() {
+      const kt = yield* KtCompat.make()
+      const beyond = new Uint8Array(16)
+      beyond[1] = 0x20
+      for (const counter of [bytes("0123456789abcdef"), beyond, new Uint8Array(16).fill(0xff)]) {
+        yield* kt.clear()
+        yield* kt.setBytes("q", counter)
+        const adding = ["1", "2", "3"].map((item) => Effect.exit(kt.Queue("q").add(item)))
+        const added = (yield* Effect.all(adding)).filter(Exit.isSuccess)
+        assert.strictEqual(yield* kt.Queue("q").count, added.length)
+      }
+      yield* kt.incrementDouble("inf", Infinity)
+      assert.strictEqual(yield* refusal(Effect.suspend(() => kt.Queue("inf").add("x"))), "NotANumber")
+      assert.strictEqual(yield* kt.incrementDouble("inf", 0), Infinity)
+    }).pipe(Effect.provide(KtTransport.layerMemory)))
+
+  it.effect("as least scores may be any", () =>
+    Effect.gen(function*() {
+      const kt = yield* KtCompat.make()
+      const queue = kt.Queue("q")
+      yield* queue.add("zero")
+      yield* queue.add("low", { score: -499_999_999_999 })
+      yield* queue.add("high", { score: 500_000_000_000 })
+      for (const minScore of [-500_000_000_000, Number.MIN_SAFE_INTEGER, -1e300, -Infinity]) {
+        assert.deepStrictEqual(yield* queue.peekMany(9, { minScore }), ["high", "zero", "low"])
+      }
+      for (const minScore of [500_000_000_001, 1e300, Infinity]) {
+        assert.deepStrictEqual(yield* queue.peekMany(9, { minScore }), [])
+      }
+      assert.deepStrictEqual(yield* queue.peekMany(9, { minScore: -0.5 }), ["high", "zero"])
+      assert.deepStrictEqual(yield* queue.peekMany(9, { minScore: 0.5 }), ["high"])
+      assert.strictEqual(yield* refusal(queue.pop({ minScore: NaN })), "InvalidArgument")
+      const raw = yield* kt.rawScript("queue_peek", { min_score: "-500000000000", n: "9", queue: "q" })
+      assert.strictEqual(raw.size, 3)
+    }).pipe(Effect.provide(KtTransport.layerMemory)))
+})
+
+describe("the update log of KtCompat", () => {
+  it.effect("has every change, whatever the time", () =>
+    Effect.gen(function*() {
+      const kt = yield* KtCompat.make()
+      let changes = 0
+      for (const time of [0, 1, 18_446_744_073_709, 253_402_300_800_000, 8.64e15]) {
+        yield* TestClock.setTime(time)
+        yield* kt.setBulk({ a: "1", b: "2", c: "3" })
+        yield* kt.set("d", "4")
+        changes += 4
+        const logged = Chunk.toArray(yield* Stream.runCollect(kt.changes()))
+        assert.strictEqual(new Set(logged.map(({ timestamp }) => timestamp)).size, changes)
+        const [part] = yield* kt.ulogList
+        assert.isTrue(part !== undefined && Option.isSome(part.latest))
+      }
+    }).pipe(Effect.provide(KtTransport.layerDatabases(["%"], { updateLog: { serverId: 1 } }))))
+
+  it.effect("is not opened with a number that has no place", () =>
+    Effect.gen(function*() {
+      for (const serverId of [-1, 65_536, 0.5, NaN]) {
+        const opening = Layer.build(KtTransport.layerDatabases(["%"], { updateLog: { serverId } }))
+        assert.strictEqual(yield* refusal(Effect.scoped(opening)), "InvalidArgument")
+      }
+    }))
+})
+
+describe("cursors of KtCompat", () => {
+  it.scoped("stay where they are when the bytes of their key are changed", () =>
+    Effect.gen(function*() {
+      for (const database of ["%", "*"]) {
+        const context = yield* Layer.build(KtTransport.layerDatabases([database]))
+        const kt = yield* Effect.provide(KtCompat.makeBytes(), context)
+        for (const key of ["a", "b", "c", "d"]) yield* kt.set(bytes(key), key)
+        const cursor = yield* kt.cursor()
+        const given = bytes("b")
+        yield* cursor.jump(given)
+        given.fill(0x64)
+        assert.strictEqual(yield* value(cursor.value()), "b")
+        Option.getOrThrow(yield* cursor.key()).fill(0x64)
+        yield* cursor.step
+        assert.strictEqual(yield* value(cursor.value()), "c")
+      }
+    }))
+
+  it.scoped("write nothing that cannot be read again", () =>
+    Effect.gen(function*() {
+      const values = Codec.encrypted(Codec.text, Redacted.make(new Uint8Array(32).fill(1)))
+      const kt = yield* KtCompat.make({ values })
+      yield* kt.set("a", "1")
+      const cursor = yield* kt.cursor()
+      yield* cursor.jump()
+      const isSet = Exit.isSuccess(yield* Effect.exit(cursor.setValue("2")))
+      assert.strictEqual(yield* value(kt.get("a")), isSet ? "2" : "1")
+    }).pipe(Effect.provide(KtTransport.layerMemory)))
+})
+
+describe("streams and procedures of KtCompat", () => {
+  it.effect("a stream of a queue in a transaction fails or ends, and is no defect", () =>
+    Effect.gen(function*() {
+      const storage = yield* Storage.Storage
+      const kt = yield* KtCompat.make()
+      const told = yield* refusal(storage.transaction(Stream.runDrain(kt.Queue("q").stream())))
+      assert.notInclude(told, "defect")
+    }).pipe(Effect.provide(Layer.provideMerge(KtTransport.layer(), Storage.layerMemory))))
+
+  it.effect("a procedure works on the database of its call", () =>
+    Effect.gen(function*() {
+      const kt = yield* KtCompat.make()
+      yield* kt.rawScript("put", {}, { db: 1 })
+      assert.isFalse(yield* kt.exists("x"))
+      assert.isTrue(yield* kt.exists("x", { db: 1 }))
+      assert.strictEqual(yield* refusal(kt.rawScript("put", {}, { db: 2 })), "NoDatabase")
+    }).pipe(Effect.provide(KtTransport.layerDatabases(["%", "%"], {
+      procedures: [KtCompat.procedure("put", (_, kt) => Effect.as(kt.set("x", bytes("1")), {}))]
+    }))))
 })
 
 describe("raw formats", () => {

@@ -17,7 +17,7 @@ for (const engine of kinds) {
     it.effect("who waits is woken by what comes, whenever it comes", () =>
       Effect.gen(function*() {
         const queue = (yield* KtCompat.make()).Queue("q")
-        for (const i of range(40)) {
+        for (const i of range(20)) {
           const waiting = yield* Effect.fork(queue.bpop({ timeout: "1 hour" }))
           for (let turn = 0; turn < i % 10; turn++) yield* Effect.yieldNow()
           yield* queue.add(String(i))
@@ -40,7 +40,7 @@ for (const engine of kinds) {
     it.effect("each item goes to one of those who wait, also if some of them are interrupted", () =>
       Effect.gen(function*() {
         const queue = (yield* KtCompat.make()).Queue("q")
-        for (const round of range(4)) {
+        for (const round of range(2)) {
           const waiting = yield* Effect.forEach(range(30), () => Effect.fork(queue.bpop({ timeout: "1 hour" })))
           yield* engine.turns
           const [gone, staying] = [waiting.slice(0, 15), waiting.slice(15)]
@@ -91,6 +91,34 @@ for (const engine of kinds) {
         )
         const all = [...(yield* a.peekMany(99)), ...(yield* b.peekMany(99))]
         assert.deepStrictEqual(all.sort(), items.sort())
+      }).pipe(Effect.provide(on())))
+
+    it.live("what is popped stays popped while others change its priority", () =>
+      Effect.gen(function*() {
+        const queue = (yield* KtCompat.make()).Queue("q")
+        yield* queue.extend(range(30).map(() => "x"))
+        const [popped] = yield* Effect.all([
+          Effect.forEach(range(30), () => queue.rpop(), { concurrency: 4 }),
+          Effect.forEach(range(10), (i) => queue.setPriority("x", i % 3 + 1), { concurrency: 3 })
+        ], { concurrency: "unbounded" })
+        assert.strictEqual(popped.filter(Option.isSome).length + (yield* queue.count), 30)
+      }).pipe(Effect.provide(on())))
+
+    it.effect("an item that is too low for one goes to another, and one that is not goes to the first", () =>
+      Effect.gen(function*() {
+        const queue = (yield* KtCompat.make()).Queue("q")
+        const waiting = (minScore: number | undefined) =>
+          Effect.zipLeft(Effect.fork(queue.bpop({ minScore, timeout: "1 hour" })), engine.turns)
+        const [high, higher] = [yield* waiting(10), yield* waiting(10)]
+        const any = yield* waiting(undefined)
+        const middle = yield* waiting(5)
+        yield* queue.add("low", { score: 1 })
+        assert.strictEqual(Option.getOrUndefined(yield* Fiber.join(any)), "low")
+        yield* queue.add("middle", { score: 6 })
+        assert.strictEqual(Option.getOrUndefined(yield* Fiber.join(middle)), "middle")
+        yield* queue.extend(["1", "2"], { score: 11 })
+        const got = yield* Effect.forEach([high, higher], Fiber.join)
+        assert.deepStrictEqual(got.map(Option.getOrUndefined).sort(), ["1", "2"])
       }).pipe(Effect.provide(on())))
 
     it.live("a queue that is cleared while others add and pop has what nobody else has had", () =>
