@@ -14,6 +14,7 @@ import { againstPostgres } from "./againstPostgres.js"
 import { againstRaw } from "./againstRaw.js"
 import { printMachine, say } from "./harness.js"
 import { http } from "./http.js"
+import { kt } from "./kt.js"
 import { memoize } from "./memoize.js"
 import { memory } from "./memory.js"
 import { sweep } from "./sweep.js"
@@ -27,6 +28,7 @@ const sections: Record<
   ttl: ["TtlStore against KeyValueStore", timeToLive],
   memoize: ["Memoize against better-sqlite3 and a Deferred, then against peers; below 1 is ahead", memoize],
   http: ["HttpCache against the same client without it, then against undici's cache", http],
+  kt: ["KtCompat against a Map behind an Effect, then by itself", kt],
   peers: ["Against peers; below 1 is ahead", (folder) => Effect.promise(() => againstPeers(folder))],
   postgres: ["Against pg on PostgreSQL, pools of 10", () => againstPostgres],
   sweep: ["Sweep of what has expired", sweep],

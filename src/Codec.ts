@@ -65,6 +65,10 @@ export interface Codec<in out A, out R = never> {
   readonly storesText: boolean
 }
 
+const schemaHint =
+  "\nIf the schema has changed, give new fields a default, accept both forms, or, where a store has it, " +
+  "set onDecodeFailure to \"miss\""
+
 /**
  * A value that its codec does not encode, or a stored one that it does not decode: most often the schema has changed
  * since it was written. Nothing was written.
@@ -86,8 +90,7 @@ export class CodecError extends Data.TaggedError("CodecError")<{
     const place = `key ${JSON.stringify(this.key)} in keyspace ${JSON.stringify(this.keyspace)}`
     return this.operation === "encode"
       ? `cannot encode the value for ${place}: ${this.detail}`
-      : `cannot decode what is stored at ${place}: ${this.detail}\n` +
-        "If the schema has changed, give new fields a default, accept both forms, or set onDecodeFailure to \"miss\""
+      : `cannot decode what is stored at ${place}: ${this.detail}` + (this.issue === undefined ? "" : schemaHint)
   }
 }
 

@@ -476,7 +476,7 @@ export interface Queue<A> {
   readonly peekMany: (n: number, options?: QueueOptions) => Effect.Effect<ReadonlyArray<A>, Failure>
   readonly rpeek: (options?: QueueOptions) => Effect.Effect<Option.Option<A>, Failure>
   readonly rpeekMany: (n: number, options?: QueueOptions) => Effect.Effect<ReadonlyArray<A>, Failure>
-  /** Items as they come, without an end. */
+  /** Items as they come, without an end; in a transaction, those that are there. */
   readonly stream: (options?: QueueOptions) => Stream.Stream<A, Failure>
   readonly count: Effect.Effect<number, Failure>
   /** Removes items that are equal to this, the first `n` or all; how many. */

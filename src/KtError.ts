@@ -4,6 +4,7 @@
  * @since 0.1.0
  */
 import * as Data from "effect/Data"
+import { isUtf8 } from "node:buffer"
 import { show } from "./internal/show.js"
 
 /**
@@ -74,6 +75,12 @@ export class KtError extends Data.TaggedError("KtError")<{
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return `${this.reason}: ${this.method}${this.key === undefined ? "" : ` at key ${show(this.key)}`}: ${this.detail}`
+    return `${this.reason}: ${this.method}${
+      this.key === undefined ? "" : ` at key ${show(legible(this.key))}`
+    }: ${this.detail}`
   }
 }
+
+/** Keys are bytes, and most often they are text. */
+const legible = (key: string | Uint8Array): string | Uint8Array =>
+  typeof key === "string" || !isUtf8(key) ? key : Buffer.from(key).toString("utf8")

@@ -16,17 +16,25 @@ import * as FiberId from "effect/FiberId"
 export interface Waiter {
   readonly name: string
   readonly woken: Deferred.Deferred<void>
-  /** Whether a signal woke it. */
-  isWoken: boolean
+  /** When it was entered: what happens is numbered. */
+  readonly entered: number
+  /** When the signal that woke it was sent. */
+  wokenBy: number | undefined
 }
 
 /** @internal */
 export class Conditions {
   private readonly waiting = new Map<string, Set<Waiter>>()
+  private serial = 0
 
   /** Takes a place, so that no signal from now on is missed. */
   enter(name: string): Waiter {
-    const waiter: Waiter = { isWoken: false, name, woken: Deferred.unsafeMake(FiberId.none) }
+    const waiter: Waiter = {
+      entered: ++this.serial,
+      name,
+      woken: Deferred.unsafeMake(FiberId.none),
+      wokenBy: undefined
+    }
     const all = this.waiting.get(name) ?? new Set()
     this.waiting.set(name, all.add(waiter))
     return waiter
@@ -51,13 +59,26 @@ export class Conditions {
     const waiting = this.waiting.get(name)
     if (waiting === undefined) return 0
     const count = waiting.size
+    const now = ++this.serial
     for (const waiter of waiting) {
-      waiter.isWoken = true
-      this.leave(waiter)
-      Deferred.unsafeDone(waiter.woken, Effect.void)
+      this.wake(waiter, now)
       if (!all) break
     }
     return count
+  }
+
+  /** Has a signal wake another one who was waiting when it was sent, if there is one: so it ends with the last of them. */
+  passOn({ name, wokenBy }: Waiter): void {
+    if (wokenBy === undefined) return
+    for (const waiter of this.waiting.get(name) ?? []) {
+      if (waiter.entered < wokenBy) return this.wake(waiter, wokenBy)
+    }
+  }
+
+  private wake(waiter: Waiter, signal: number): void {
+    waiter.wokenBy = signal
+    this.leave(waiter)
+    Deferred.unsafeDone(waiter.woken, Effect.void)
   }
 
   /** Whether it is signalled within so many milliseconds. */

@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import { KtError } from "../../KtError.js"
 import type { Cursor, Entry, Failure } from "../../KtTransport.js"
 import type * as Storage from "../../Storage.js"
+import { copyBytes } from "../storage/keys.js"
 import { type Database, stored } from "./databases.js"
 import { write } from "./records.js"
 
@@ -29,7 +30,8 @@ export const make = (database: Database): Cursor => {
   const { keyspace } = database
 
   const stand = (key: Uint8Array | undefined, beyond = false, cleared = database.cleared): boolean => {
-    position = key === undefined ? undefined : { beyond, cleared, key }
+    // The user may change the bytes that were given out, or came in.
+    position = key === undefined ? undefined : { beyond, cleared, key: copyBytes(key) }
     return key !== undefined
   }
 

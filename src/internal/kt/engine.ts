@@ -144,20 +144,19 @@ const build = <R>(
       return isRemoved
     }
 
-    const callOwn = (
-      procedure: Procedure<R>,
-      { data = [], parameters = {} }: Call
-    ): Effect.Effect<ReadonlyArray<Pair>, Failure> =>
-      together(
-        databases,
-        Effect.mapError(
-          Effect.catchAllDefect(
-            Effect.suspend(() => provide(procedure.run(transport, [...asData(parameters), ...data]))),
-            Effect.fail
-          ),
-          failed(procedure.name)
-        )
-      )
+    /** Parameters are data to it, but for the database. */
+    const callOwn = (procedure: Procedure<R>, call: Call): Effect.Effect<ReadonlyArray<Pair>, Failure> => {
+      const { data, given } = divide(call, [])
+      const all = call.parameters === undefined ? data : [...asData(call.parameters), ...data]
+      return on(databaseOf(call, given), ({ index }) =>
+        together(
+          databases,
+          Effect.mapError(
+            Effect.catchAllDefect(Effect.suspend(() => provide(procedure.run(transport, all, index))), Effect.fail),
+            failed(procedure.name)
+          )
+        ))
+    }
 
     const call = (call: Call): Effect.Effect<ReadonlyArray<Pair>, Failure> => {
       counts.script++

@@ -11,6 +11,7 @@ import { distance as editDistance } from "fastest-levenshtein"
 import { RE2JS } from "re2js"
 import { KtError } from "../../KtError.js"
 import type { Failure } from "../../KtTransport.js"
+import { show } from "../show.js"
 import { nextTurn, realMillis } from "../storage/compat.js"
 import { latin1, textOf } from "./bytes.js"
 import type { Bytes } from "./databases.js"
@@ -99,18 +100,20 @@ export const matchRegex = (
   keyspace: Bytes,
   regex: Uint8Array,
   max: number
-): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> => {
-  const matcher = regexMatcher(regex)
-  return Either.isLeft(matcher)
-    ? Effect.fail(
-      new KtError({
-        detail: `${JSON.stringify(textOf(regex) ?? latin1(regex))} is no regular expression: ${matcher.left}`,
-        method: "matchRegex",
-        reason: "InvalidPattern"
-      })
-    )
-    : collected(choosing(keyspace.keys(), (key) => matcher.right(key) ? key : undefined), limitOf(max))
-}
+): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
+  Effect.suspend(() =>
+    Either.match(regexMatcher(regex), {
+      onLeft: (issue): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
+        Effect.fail(
+          new KtError({
+            detail: `${show(textOf(regex) ?? latin1(regex))} is no regular expression: ${issue}`,
+            method: "matchRegex",
+            reason: "InvalidPattern"
+          })
+        ),
+      onRight: (matches) => collected(choosing(keyspace.keys(), (key) => matches(key) ? key : undefined), limitOf(max))
+    })
+  )
 
 /** @internal */
 export const matchSimilar = (

@@ -96,15 +96,19 @@ const decimal = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i
 const hexadecimal = /^([+-]?)0x([\da-f]+)$/i
 
 /**
- * A number as Lua reads it from text; undefined if it is none.
+ * A number as Lua reads it from text; undefined if it is none, or infinite.
  *
  * @internal
  */
 export const parseLua = (text: string): number | undefined => {
   const trimmed = text.trim()
-  if (decimal.test(trimmed)) return Number(trimmed)
   const hex = hexadecimal.exec(trimmed)
-  return hex === null ? undefined : Number(`0x${hex[2]}`) * (hex[1] === "-" ? -1 : 1)
+  const value = hex !== null
+    ? Number(`0x${hex[2]}`) * (hex[1] === "-" ? -1 : 1)
+    : decimal.test(trimmed)
+    ? Number(trimmed)
+    : undefined
+  return value !== undefined && Number.isFinite(value) ? value : undefined
 }
 
 /**

@@ -40,6 +40,9 @@ const assertions = "<>Bb'`"
 /** The most that RE2 repeats. */
 const mostRepeats = 1000
 
+/** How many pieces there may be, each as often as it is repeated: compiling takes some 20 microseconds for each. */
+const mostPieces = 2000
+
 const literal = (character: string): string => `\\x{${character.charCodeAt(0).toString(16)}}`
 
 class Issue {
@@ -57,6 +60,11 @@ const fail = (text: string): never => {
  */
 export const toRe2 = (pattern: string): Either.Either<string, string> => {
   let at = 0
+  let pieces = 0
+  const add = (count: number): void => {
+    pieces += count
+    if (pieces > mostPieces) fail(`it has more than ${mostPieces} pieces, each counted as often as it is repeated`)
+  }
   const peek = (): string => pattern.charAt(at)
   const isAt = (text: string): boolean => pattern.startsWith(text, at)
 
@@ -75,8 +83,10 @@ export const toRe2 = (pattern: string): Either.Either<string, string> => {
 
   const piece = (depth: number): string => {
     const start = at
+    const before = pieces
     const character = peek()
     at++
+    add(1)
     switch (character) {
       case "*":
       case "+":
@@ -89,26 +99,26 @@ export const toRe2 = (pattern: string): Either.Either<string, string> => {
       case "$":
         return "\\z"
       case "\\":
-        return escape()
+        return escape(before)
       case "[":
-        return repeated(bracket())
+        return repeated(bracket(), before)
       case ".":
-        return repeated("[\\x00-\\x{ff}]")
+        return repeated("[\\x00-\\x{ff}]", before)
       case "(":
-        return repeated(group(depth + 1))
+        return repeated(group(depth + 1), before)
       default:
-        return repeated(literal(character))
+        return repeated(literal(character), before)
     }
   }
 
-  const escape = (): string => {
+  const escape = (before: number): string => {
     const character = peek()
     if (character === "") return fail("it ends in a backslash")
     at++
     if (/[1-9]/.test(character)) return fail("references to groups are not supported, as they take exponential time")
     const known = Object.hasOwn(escapes, character) ? escapes[character] : undefined
-    if (known === undefined) return repeated(literal(character))
-    return assertions.includes(character) ? known : repeated(known)
+    if (known === undefined) return repeated(literal(character), before)
+    return assertions.includes(character) ? known : repeated(known, before)
   }
 
   const group = (depth: number): string => {
@@ -121,22 +131,25 @@ export const toRe2 = (pattern: string): Either.Either<string, string> => {
   }
 
   /** Repeats of repeats are written with groups: RE2 takes `a+?` for something else. */
-  const repeated = (atom: string): string => {
+  const repeated = (atom: string, before: number): string => {
     let out = atom
     for (;;) {
       const character = peek()
       if (character === "*" || character === "+" || character === "?") {
         at++
+        add(1)
         out = `(?:${out})${character}`
       } else if (character === "{") {
-        out = `(?:${out})${interval()}`
+        const { text, times } = interval()
+        add((pieces - before) * (times - 1))
+        out = `(?:${out})${text}`
       } else {
         return out
       }
     }
   }
 
-  const interval = (): string => {
+  const interval = (): { readonly text: string; readonly times: number } => {
     const found = /^\{(\d*)(,?)(\d*)\}/.exec(pattern.slice(at, at + 32))
     if (found === null || found[0] === "{}") return fail(`the interval at ${at} is not valid`)
     at += found[0].length
@@ -146,7 +159,7 @@ export const toRe2 = (pattern: string): Either.Either<string, string> => {
     if (least > mostRepeats || (most !== undefined && (most > mostRepeats || most < least))) {
       return fail(`the interval ${found[0]} is not within 0 to ${mostRepeats}, or ends before it begins`)
     }
-    return `{${least},${most ?? ""}}`
+    return { text: `{${least},${most ?? ""}}`, times: Math.max(1, most ?? least + 1) }
   }
 
   const bracket = (): string => {

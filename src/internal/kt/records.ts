@@ -27,7 +27,7 @@ export const set = (
   expiry._tag === "Never"
     ? keyspace.set(key, value)
     : expiry._tag === "Keep"
-    ? write(keyspace, key, value, expiry, () => true)
+    ? Effect.asVoid(write(keyspace, key, value, expiry, () => true))
     : withNow((now) => keyspace.set(key, value, expiresAt(expiry, now, undefined)))
 
 /**
@@ -97,8 +97,8 @@ interface Kind<N> {
   readonly add: (a: N, b: N) => N | undefined
 }
 
-/** Records that are written along with a number. */
-type Along<N> = (sum: N) => ReadonlyArray<Storage.Entry<Uint8Array>>
+/** Records that are written along with a number; undefined if it is none that they can be counted by. */
+type Along<N> = (sum: N) => ReadonlyArray<Storage.Entry<Uint8Array>> | undefined
 
 const increase = <N>(
   { add, bytes, method, read, write }: Kind<N>,
@@ -115,8 +115,12 @@ const increase = <N>(
     withNow((now) =>
       keyspace.modify(key, (entry): readonly [Either.Either<N, KtError>, Storage.Change<Uint8Array>] => {
         const current: Current = Option.getOrUndefined(entry)
-        const put = (value: N) =>
-          [Either.right(value), Storage.put(write(value), expiresAt(expiry, now, current), along?.(value))] as const
+        const put = (value: N): readonly [Either.Either<N, KtError>, Storage.Change<Uint8Array>] => {
+          const others = along?.(value)
+          return along !== undefined && others === undefined
+            ? [fail("NotANumber", "the record does not count items; nothing was written"), Storage.keep]
+            : [Either.right(value), Storage.put(write(value), expiresAt(expiry, now, current), others)]
+        }
         const summed = (a: N) => {
           const sum = add(a, by)
           return sum === undefined

@@ -84,7 +84,11 @@ const keyOf = (timestamp: bigint): Uint8Array => {
 
 const timeOf = (key: Uint8Array): bigint => Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(0)
 
-const clamp = (timestamp: bigint): bigint => timestamp < 0n ? 0n : timestamp >= 2n ** 64n ? 2n ** 64n - 1n : timestamp
+const clamp = (timestamp: bigint, most = 2n ** 64n - 1n): bigint =>
+  timestamp < 0n ? 0n : timestamp > most ? most : timestamp
+
+/** The last time that a clock tells: it leaves room for changes after it. */
+const lastTime = 2n ** 63n
 
 /** How many entries are read in one go. */
 const page = 256
@@ -103,7 +107,7 @@ export interface UpdateLog {
 const append = (log: Bytes, messages: ReadonlyArray<Uint8Array>): Effect.Effect<void, StorageError | InvalidKey> =>
   withNow((now) =>
     Effect.flatMap(log.peek({ reverse: true }, 1), ([last]) => {
-      const clock = BigInt(Math.trunc(now)) * 1_000_000n
+      const clock = clamp(BigInt(Math.trunc(now)) * 1_000_000n, lastTime)
       const next = last === undefined ? clock : timeOf(last.key) + 1n
       const start = next > clock ? next : clock
       return log.setMany(
@@ -243,14 +247,17 @@ const remove = (log: Bytes): UpdateLog["remove"] => (until) =>
   )
 
 const changes = (log: Bytes): UpdateLog["changes"] => (since, follow) =>
-  Stream.paginateChunkEffect(keyOf(since), (after) =>
-    Effect.flatMap(log.peek({ after }, page), (entries) => {
-      const last = entries.at(-1)
-      const answer = Effect.succeed(
-        [
-          Chunk.unsafeFromArray(entries.map((entry) => parse(timeOf(entry.key), bytesOf(entry.value)))),
-          entries.length === page || follow ? Option.some(last?.key ?? after) : Option.none()
-        ] as const
-      )
-      return follow && last === undefined ? Effect.delay(answer, Duration.millis(interval)) : answer
-    }))
+  Stream.paginateChunkEffect(
+    since < 0n ? undefined : keyOf(since),
+    (after) =>
+      Effect.flatMap(log.peek({ after }, page), (entries) => {
+        const last = entries.at(-1)
+        const answer = Effect.succeed(
+          [
+            Chunk.unsafeFromArray(entries.map((entry) => parse(timeOf(entry.key), bytesOf(entry.value)))),
+            entries.length === page || follow ? Option.some(last?.key ?? after) : Option.none()
+          ] as const
+        )
+        return follow && last === undefined ? Effect.delay(answer, Duration.millis(interval)) : answer
+      })
+  )

@@ -34,7 +34,7 @@ import { withNow } from "../storage/compat.js"
 import { parseDuration } from "../storage/duration.js"
 import { lastingContext } from "../storage/transactions.js"
 import { provided } from "../store/codecs.js"
-import { container, whole } from "./containers.js"
+import { container, takingOut, whole } from "./containers.js"
 import { makeCursor } from "./cursor.js"
 import { makeHash } from "./hash.js"
 import { makeList } from "./list.js"
@@ -53,6 +53,7 @@ import {
   expirationOf,
   expiryOf,
   type Keys,
+  nowhere,
   refuse,
   textKeys,
   timeAt,
@@ -172,16 +173,12 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
       )
     })
   const seize = (key: K, options?: At): Effect.Effect<Option.Option<A>, Failure> =>
-    withKey(
-      key,
-      (bytes) =>
-        Effect.flatMap(transport.seize(dbOf(options), bytes), (found) =>
-          Option.isNone(found) ? Effect.succeedNone : Effect.catchAll(
-            decodeAt(key, found.value.value),
-            (error) =>
-              Effect.zipRight(putBack(dbOf(options), { ...found.value, key: bytes }), Effect.fail(error))
-          ))
-    )
+    withKey(key, (bytes) =>
+      takingOut(
+        () => transport.seize(dbOf(options), bytes),
+        (found) => read(key, found),
+        (found) => Option.isNone(found) ? Effect.void : putBack(dbOf(options), { ...found.value, key: bytes })
+      ))
   /** What was taken out and cannot be decoded, unless there is something else by now. */
   const putBack = (db: KtTransport.Database, { expiresAt, key, value }: KtTransport.Entry) =>
     transport.add(db, key, value, expiresAt === undefined ? never : { _tag: "At", millis: expiresAt })
@@ -238,7 +235,6 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
         text === undefined ? [] : [text.slice(text.indexOf("path=") + "path=".length)]
       )
   )
-  const scriptAt = at("")
   const asBytes = (value: string | Uint8Array) => andThen(anyKey(value), Exit.succeed)
 
   return {
@@ -260,7 +256,7 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
             Effect.flatMap(encode(next), (next) =>
               transport.cas(dbOf(options), key, expected, next, expiry))))
       }),
-    changes: ({ follow = false, since = 0n } = {}) =>
+    changes: ({ follow = false, since = -1n } = {}) =>
       transport.changes(typeof since === "bigint" ? since : nanos(since), follow),
     clear: (options) => transport.clear(dbOf(options)),
     count: field("count"),
@@ -272,8 +268,8 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
       )
     },
     databases,
-    deserializeDict: (bytes) => readDict(values, bytes, scriptAt),
-    deserializeList: (bytes) => readList(values, bytes, scriptAt),
+    deserializeDict: (bytes) => readDict(values, bytes, nowhere),
+    deserializeList: (bytes) => readList(values, bytes, nowhere),
     error: transport.lastError,
     exists: (key, options) => withKey(key, (key) => Effect.map(transport.check(dbOf(options), key), Option.isSome)),
     expireTime: (key, options) =>
@@ -397,14 +393,14 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
     report: Effect.map(transport.report, parsed),
     Schedule: (key, options) => makeSchedule(container(transport, dbOf(options), key, values)),
     script: (name, data = [], options) =>
-      Effect.flatMap(encodePairs(values, data, scriptAt), (data) =>
+      Effect.flatMap(encodePairs(values, data, nowhere), (data) =>
         Effect.flatMap(
           transport.call({ data, db: dbOf(options), name }),
-          (pairs) => decodePairs(values, pairs, scriptAt)
+          (pairs) => decodePairs(values, pairs, nowhere)
         )),
     seize,
-    serializeDict: (all) => writeDict(values, all, scriptAt),
-    serializeList: (all) => writeList(values, all, scriptAt),
+    serializeDict: (all) => writeDict(values, all, nowhere),
+    serializeList: (all) => writeList(values, all, nowhere),
     Set: (key, options) => makeSet(container(transport, dbOf(options), key, values)),
     set: writing("set", never, transport.set),
     setBulk,
@@ -426,7 +422,7 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
         never,
         (expiry) =>
           withKey(key, (key) =>
-            Effect.flatMap(Codec.bytes.encode(value, scriptAt), () =>
+            Effect.flatMap(Codec.bytes.encode(value, nowhere), () =>
               transport.set(dbOf(options), key, value, expiry)))
       ),
     setDatabase: (db) => makeClient({ ...parts, db }),
@@ -525,9 +521,9 @@ export const procedure = <E, R>(
   ) => Effect.Effect<Answer, E, R>
 ): KtTransport.Procedure<R> => ({
   name,
-  run: (transport, data) => {
+  run: (transport, data, db) => {
     const input = new Map(data.map(([name, value]) => [textOf(name) ?? latin1(name), value]))
-    const kt = makeClient({ db: 0, keys: textKeys, transport, values: valuesOf(Codec.bytes, Codec.bytes) })
+    const kt = makeClient({ db, keys: textKeys, transport, values: valuesOf(Codec.bytes, Codec.bytes) })
     return Effect.map(
       handler(input, kt),
       (answer) =>

@@ -6,14 +6,16 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import type * as Codec from "../../Codec.js"
+import * as Codec from "../../Codec.js"
 import type { Failure, Key } from "../../KtCompat.js"
 import { KtError } from "../../KtError.js"
 import type { Database, KtTransport, Pair } from "../../KtTransport.js"
 import type { InvalidKey } from "../../StorageError.js"
-import { andThen } from "../done.js"
+import { andThen, isDone } from "../done.js"
 import { latin1 } from "../kt/bytes.js"
-import { anyKey, at, decodeAll, refuse, type Values } from "./values.js"
+import { noLoss } from "../kt/procedures/define.js"
+import type { Restore } from "../storage/gate.js"
+import { anyKey, at, decodeAll, nowhere, refuse, type Values } from "./values.js"
 
 /**
  * Where a container is.
@@ -40,7 +42,19 @@ export const container = <A>(
   db: Database,
   key: Key,
   values: Values<A>
-): Container<A> => ({ at: at(key), db, key: anyKey(key), transport, values })
+): Container<A> => ({ at: at(key), db, key: anyKey(key), transport, values: movable(values) })
+
+/** Values that are not bound to a key: they go from one container to another. An error names the one where it was. */
+const movable = <A>(values: Values<A>): Values<A> => {
+  const naming = ({ key }: Codec.At) => (error: Codec.CodecError) => new Codec.CodecError({ ...error, key })
+  const named = <B>(self: Effect.Effect<B, Codec.CodecError>, at: Codec.At) =>
+    isDone(self) ? Exit.mapError(self, naming(at)) : Effect.mapError(self, naming(at))
+  return {
+    ...values,
+    decode: (stored, at) => named(values.decode(stored, nowhere), at),
+    encode: (value, at) => named(values.encode(value, nowhere), at)
+  }
+}
 
 /** @internal */
 export type Parameters = Readonly<Record<string, string | number | Uint8Array | undefined>>
@@ -65,6 +79,14 @@ export const call = (
     }
     return transport.call({ data, db, name, parameters: given })
   })
+
+/**
+ * Has a procedure do without the oddities of the original: ranges and indexes mean what they do in Python, what is packed
+ * does not include itself, and what removes nothing makes no record.
+ *
+ * @internal
+ */
+export const strict = { strict: "" } as const
 
 /** @internal */
 export const find = (pairs: ReadonlyArray<Pair>, name: string): Uint8Array | undefined =>
@@ -104,18 +126,36 @@ export const optional = <A>(
     : andThen(values.decode(value, at), (value) => Exit.succeed(Option.some(value)))
 
 /**
- * A value that was taken out. If it cannot be decoded, it is put back.
+ * Takes something out and decodes it. What cannot be decoded, or whose decoding is interrupted, is put back.
+ *
+ * @internal
+ */
+export const takingOut = <T, A>(
+  take: (restore: Restore) => Effect.Effect<T, Failure>,
+  decode: (taken: T) => Effect.Effect<A, Failure>,
+  putBack: (taken: T) => Effect.Effect<unknown, Failure>
+): Effect.Effect<A, Failure> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(
+      take(restore),
+      (taken) => Effect.onError(restore(decode(taken)), () => noLoss(putBack(taken)))
+    )
+  )
+
+/**
+ * As `takingOut`, for the value of an answer, if it has one.
  *
  * @internal
  */
 export const takenOut = <A>(
   container: Container<A>,
-  value: Uint8Array | undefined,
+  asked: Effect.Effect<ReadonlyArray<Pair>, Failure>,
   putBack: (value: Uint8Array) => Effect.Effect<unknown, Failure>
 ): Effect.Effect<Option.Option<A>, Failure> =>
-  value === undefined ? Effect.succeedNone : Effect.catchAll(
-    optional(container, value),
-    (error) => Effect.zipRight(putBack(value), Effect.fail(error))
+  takingOut(
+    () => Effect.map(asked, (pairs) => find(pairs, "value")),
+    (value) => optional(container, value),
+    (value) => value === undefined ? Effect.void : putBack(value)
   )
 
 /** @internal */

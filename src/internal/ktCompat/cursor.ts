@@ -8,7 +8,8 @@ import type { Cursor, Failure } from "../../KtCompat.js"
 import type * as KtTransport from "../../KtTransport.js"
 import { andThen } from "../done.js"
 import { keep } from "../kt/expiry.js"
-import { at, expiryOf, type Keys, type Values } from "./values.js"
+import { takingOut } from "./containers.js"
+import { at, expiryOf, type Keys, nowhere, refuse, type Values } from "./values.js"
 
 /** @internal */
 export const makeCursor = <K, A>(
@@ -40,18 +41,22 @@ export const makeCursor = <K, A>(
     jumpBack: jumping(cursor.jumpBack),
     key: reading(key),
     remove: Effect.map(cursor.seize, Option.isSome),
-    seize: Effect.flatMap(
-      cursor.seize,
+    seize: takingOut(
+      () => cursor.seize,
       (found): Effect.Effect<Option.Option<readonly [K, A]>, Failure> =>
-        Option.isNone(found) ? Effect.succeedNone : Effect.catchAll(
-          Effect.map(both(found.value), Option.some),
-          (error) => Effect.zipRight(putBack(found.value), Effect.fail(error))
-        )
+        Option.isNone(found) ? Effect.succeedNone : Effect.map(both(found.value), Option.some),
+      (found) => Option.isNone(found) ? Effect.void : putBack(found.value)
     ),
     setValue: (value, { expireTime, step = false } = {}) =>
       Effect.flatMap(expiryOf("Cursor.setValue", expireTime, keep), (expiry) =>
-        // Where it will be written is not known yet.
-        Effect.flatMap(values.encode(value, at("")), (value) => cursor.set(value, step, expiry))),
+        values.bindsToKey
+          ? Effect.fail(
+            refuse(
+              "Cursor.setValue",
+              "values of this serializer are bound to their key, which is not known before it is written; use the key and set"
+            )
+          )
+          : Effect.flatMap(values.encode(value, nowhere), (value) => cursor.set(value, step, expiry))),
     step: cursor.step,
     stepBack: cursor.stepBack,
     value: reading(value)

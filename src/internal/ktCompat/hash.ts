@@ -18,6 +18,7 @@ import {
   otherKey,
   type Parameters,
   readRaw,
+  strict,
   whole
 } from "./containers.js"
 import { readDict, writeDict } from "./serialized.js"
@@ -33,7 +34,7 @@ export const packing = ({ count, start, stop }: PackOptions): Effect.Effect<Para
     whole("pack", "a count", count, 0),
     () =>
       andThen(otherKey(start), (start) =>
-        andThen(otherKey(stop), (stop) => Exit.succeed({ count, exclude: "self", start, stop })))
+        andThen(otherKey(stop), (stop) => Exit.succeed({ count, ...strict, start, stop })))
   )
 
 /** @internal */
@@ -44,7 +45,8 @@ export const makeHash = <A>(container: Container<A>): Hash<A> => {
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
     Effect.map(asked, (pairs) => numberIn(pairs, "num"))
   const told = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) => Effect.map(counted(asked), (count) => count > 0)
-  const field = (procedure: string, name: string) => andThen(anyKey(name), (key) => ask(procedure, { key }))
+  const field = (procedure: string, name: string, parameters: Parameters = {}) =>
+    andThen(anyKey(name), (key) => ask(procedure, { ...parameters, key }))
   const write = (procedure: string, name: string, value: A) =>
     Effect.flatMap(
       anyKey(name),
@@ -69,8 +71,8 @@ export const makeHash = <A>(container: Container<A>): Hash<A> => {
     pack: (options = {}) => andThen(packing(options), (parameters) => counted(ask("hpack", parameters))),
     packKeys: (key) => andThen(anyKey(key), (key) => counted(ask("hpackkeys", { key }))),
     packValues: (key) => andThen(anyKey(key), (key) => counted(ask("hpackvalues", { key }))),
-    remove: (name) => told(field("hdel", name)),
-    removeBulk: (all) => Effect.flatMap(names(all), (data) => counted(ask("hmdel", {}, data))),
+    remove: (name) => told(field("hdel", name, strict)),
+    removeBulk: (all) => Effect.flatMap(names(all), (data) => counted(ask("hmdel", strict, data))),
     set: (name, value) => Effect.asVoid(write("hset", name, value)),
     setBulk,
     setRaw: (all) =>

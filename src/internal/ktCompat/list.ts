@@ -20,15 +20,13 @@ import {
   outOfBounds,
   type Parameters,
   readRaw,
+  strict,
   takenOut,
   whole
 } from "./containers.js"
 import { packing } from "./hash.js"
 import { readList, writeList } from "./serialized.js"
 import { anyKey, encodeAll } from "./values.js"
-
-/** Has ranges and indexes mean what they do in Python, rather than what the original makes of them. */
-const python = { python: "rules" }
 
 /** @internal */
 export const makeList = <A>(container: Container<A>): List<A> => {
@@ -45,30 +43,22 @@ export const makeList = <A>(container: Container<A>): List<A> => {
       (index) => index < 0 ? Option.none() : Option.some(index)
     )
   const append = (value: A) => numbered(given("lrpush", value), "length")
-  const popping = (
-    procedure: string,
-    parameters: Parameters,
-    putBack: (value: Uint8Array) => Parameters,
-    push: string
-  ) =>
-    Effect.flatMap(
-      Effect.suspend(() => ask(procedure, parameters)),
-      (pairs) => takenOut(container, find(pairs, "value"), (value) => ask(push, putBack(value)))
-    )
-  const popLeft = popping("llpop", {}, (value) => ({ value }), "llpush")
-  const popRight = popping("lrpop", {}, (value) => ({ value }), "lrpush")
+  const popping = (procedure: string, push: string) =>
+    takenOut(container, Effect.suspend(() => ask(procedure, strict)), (value) => ask(push, { value }))
+  const popLeft = popping("llpop", "llpush")
+  const popRight = popping("lrpop", "lrpush")
   /** A value at an index comes back before the one that has taken its place, or at the tail. */
   const removed = (index: number) =>
     andThen(
       whole("List.remove", "an index", index),
       () =>
-        Effect.flatMap(ask("lrem", { index }), (pairs) =>
-          takenOut(container, find(pairs, "value"), (value) =>
-            Effect.flatMap(
+        takenOut(container, ask("lrem", { index }), (value) =>
+          index === -1
+            ? ask("lrpush", { value })
+            : Effect.flatMap(
               ask("linsert", { index: index < 0 ? index + 1 : index, value }),
-              (pairs) =>
-                pairs.length === 0 || index === -1 ? ask("lrpush", { value }) : Effect.void
-            )))
+              (pairs) => pairs.length === 0 ? ask("lrpush", { value }) : Effect.void
+            ))
     )
   const moved = (procedure: string, dest: Key | undefined) =>
     andThen(
@@ -97,7 +87,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
     getRange: (start, stop) =>
       andThen(
         range(start, stop),
-        () => Effect.flatMap(ask("lrange", { ...python, start, stop }), (pairs) => listed(container, pairs))
+        () => Effect.flatMap(ask("lrange", { ...strict, start, stop }), (pairs) => listed(container, pairs))
       ),
     getRaw: readRaw(container, (bytes) => readList(values, bytes, at)),
     index,
@@ -128,7 +118,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
         })
       ),
     removeRange: (start, stop) =>
-      andThen(range(start, stop), () => numbered(ask("lremrange", { ...python, start, stop }), "length")),
+      andThen(range(start, stop), () => numbered(ask("lremrange", { ...strict, start, stop }), "length")),
     rfind: (value) => found("lrfind", value),
     rpoplpush: (dest) => moved("lrpoplpush", dest),
     set: (index, value) =>
@@ -136,7 +126,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
         whole("List.set", "an index", index),
         () =>
           Effect.flatMap(
-            given("lset", value, { ...python, index }),
+            given("lset", value, { ...strict, index }),
             (pairs) => pairs.length === 0 ? Effect.fail(outOfBounds(container, "List.set", index)) : Effect.void
           )
       ),
@@ -151,7 +141,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
         () =>
           andThen(
             otherKey(prefix),
-            (prefix) => numbered(ask("lunpack", { ...python, format, prefix, start, stop }), "num")
+            (prefix) => numbered(ask("lunpack", { ...strict, format, prefix, start, stop }), "num")
           )
       )
   }

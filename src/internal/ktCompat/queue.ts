@@ -11,11 +11,11 @@ import * as Stream from "effect/Stream"
 import type { Failure, Key, Queue, QueueOptions, ScoreOptions } from "../../KtCompat.js"
 import type { KtError } from "../../KtError.js"
 import type { Pair } from "../../KtTransport.js"
-import { andThen, isDone } from "../done.js"
-import { concat, latin1, utf8 } from "../kt/bytes.js"
-import { keep } from "../kt/expiry.js"
+import { andThen } from "../done.js"
+import { latin1, utf8 } from "../kt/bytes.js"
 import { parseDuration } from "../storage/duration.js"
-import { call, type Container, listed, numberIn, type Parameters, type Place, whole } from "./containers.js"
+import type { Restore } from "../storage/gate.js"
+import { call, type Container, listed, numberIn, type Parameters, takingOut, whole } from "./containers.js"
 import { anyKey, decodeAll, encodeAll, refuse } from "./values.js"
 
 /** What fits into the digits that a key has for it. */
@@ -37,28 +37,19 @@ export const withoutTab = <E>(method: string, key: Exit.Exit<Uint8Array, E>): Ex
     : key
 
 /**
- * The values of items that were taken out, whose names are their keys. If one cannot be decoded, all are put back.
+ * Takes items out, whose names in the answer are their keys.
  *
  * @internal
  */
 export const takenItems = <A>(
   container: Container<A>,
-  pairs: ReadonlyArray<Pair>
-): Effect.Effect<ReadonlyArray<A>, Failure> => {
-  const decoded = decodeAll(container.values, pairs.map(([, value]) => value), container.at)
-  return isDone(decoded) && Exit.isSuccess(decoded) ? decoded : Effect.catchAll(
-    decoded,
-    (error) => Effect.zipRight(putBack(container, pairs), Effect.fail(error))
+  take: (restore: Restore) => Effect.Effect<ReadonlyArray<Pair>, Failure>
+): Effect.Effect<ReadonlyArray<A>, Failure> =>
+  takingOut(
+    take,
+    (pairs) => decodeAll(container.values, pairs.map(([, value]) => value), container.at),
+    (pairs) => call(container, "queue_restore", "queue", {}, pairs)
   )
-}
-
-const putBack = ({ db, key, transport }: Place, pairs: ReadonlyArray<Pair>): Effect.Effect<unknown, Failure> =>
-  andThen(key, (key) => {
-    const prefix = latin1(concat(key, utf8(tab)))
-    // A server that does not tell keys cannot be given them back.
-    const items = pairs.filter(([name]) => latin1(name).startsWith(prefix))
-    return transport.setMany(items.map(([key, value]) => ({ db, expiry: keep, key, value })))
-  })
 
 /** @internal */
 export const makeQueue = <A>(place: Container<A>): Queue<A> => {
@@ -70,19 +61,29 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
     Effect.map(asked, (pairs) => numberIn(pairs, "num"))
   const scored = (method: string, score: number | undefined) =>
     whole(method, "a score", score, leastScore, greatestScore)
-  const least = ({ minScore }: QueueOptions): Parameters => ({ min_score: minScore })
+  const least = (method: string, { minScore }: QueueOptions): Exit.Exit<Parameters, KtError> =>
+    minScore === undefined
+      ? Exit.succeed({})
+      : Number.isNaN(Number(minScore))
+      ? Exit.fail(refuse(method, `a least score is a number, not ${String(minScore)}`))
+      : Exit.succeed({ min_score: Math.max(leastScore, Math.min(Math.ceil(minScore), greatestScore + 1)) })
   const many = (method: string, n: number) => whole(method, "how many", n, 0)
 
   const peekMany = (procedure: string) => (n: number, options: QueueOptions = {}) =>
     andThen(
       many(procedure, n),
-      () => Effect.flatMap(ask(procedure, { ...least(options), n }), (pairs) => listed(container, pairs))
+      () =>
+        andThen(
+          least(procedure, options),
+          (least) => Effect.flatMap(ask(procedure, { ...least, n }), (pairs) => listed(container, pairs))
+        )
     )
   const popMany = (procedure: string) => (n: number, options: QueueOptions = {}) =>
     andThen(
       many(procedure, n),
       () =>
-        Effect.flatMap(ask(procedure, { ...least(options), keys: "told", n }), (pairs) => takenItems(container, pairs))
+        andThen(least(procedure, options), (least) =>
+          takenItems(container, () => ask(procedure, { ...least, keys: "told", n })))
     )
   const one = (all: Effect.Effect<ReadonlyArray<A>, Failure>) => Effect.map(all, Arr.head)
   const removed =
@@ -90,7 +91,7 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
       andThen(values.encode(item, at), (data) =>
         andThen(
           whole(procedure, "how many", n, 0),
-          () => counted(ask(procedure, { ...least(options), data, n }))
+          () => andThen(least(procedure, options), (least) => counted(ask(procedure, { ...least, data, n })))
         ))
   const transferMany = (dest: Key, n: number) =>
     andThen(
@@ -106,9 +107,13 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
     if (Either.isLeft(millis)) return Effect.fail(refuse("Queue.bpop", millis.left))
     const seconds = millis.right === Infinity ? undefined : millis.right / 1000
     return one(
-      Effect.flatMap(
-        ask("queue_bpop", { ...least(options), keys: "told", timeout: seconds }),
-        (pairs) => takenItems(container, pairs)
+      andThen(
+        least("Queue.bpop", options),
+        (least) =>
+          takenItems(
+            container,
+            (restore) => restore(ask("queue_bpop", { ...least, keys: "told", timeout: seconds }))
+          )
       )
     )
   }
@@ -147,7 +152,13 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
         andThen(scored("Queue.setPriority", score), () => whole("Queue.setPriority", "how many", n, 0)),
         () => andThen(values.encode(item, at), (data) => counted(ask("queue_set_score", { data, n, score })))
       ),
-    stream: (options) => Stream.repeatEffect(Effect.map(bpop(options), Option.getOrThrow)),
+    stream: ({ minScore } = {}) =>
+      Stream.repeatEffectOption(
+        Effect.flatMap(
+          Effect.mapError(bpop({ minScore }), Option.some),
+          Option.match({ onNone: () => Effect.fail(Option.none()), onSome: Effect.succeed })
+        )
+      ),
     transfer: (dest) => one(transferMany(dest, 1)),
     transferMany
   }

@@ -69,10 +69,7 @@ export const makeSchedule = <A>(place: Container<A>): Schedule<A> => {
         whole("Schedule.read", "how many", n, 0),
         () =>
           andThen(dueOf("Schedule.read", due, greatestDue, Math.floor), (score) =>
-            Effect.flatMap(
-              ask("schedule_read", "key", { keys: "told", n, score }),
-              (pairs) => takenItems(container, pairs)
-            ))
+            takenItems(container, () => ask("schedule_read", "key", { keys: "told", n, score })))
       )
   }
 }

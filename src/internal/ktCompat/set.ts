@@ -6,17 +6,7 @@ import type { Failure, Key, Set } from "../../KtCompat.js"
 import type { Pair } from "../../KtTransport.js"
 import { andThen } from "../done.js"
 import { utf8 } from "../kt/bytes.js"
-import {
-  call,
-  clear,
-  type Container,
-  find,
-  listed,
-  numberIn,
-  otherKey,
-  type Parameters,
-  takenOut
-} from "./containers.js"
+import { call, clear, type Container, listed, numberIn, otherKey, type Parameters, takenOut } from "./containers.js"
 import { anyKey, encodeAll } from "./values.js"
 
 /** @internal */
@@ -51,10 +41,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
     difference: (other, dest) => combined("sdiff", other, dest),
     intersection: (other, dest) => combined("sinter", other, dest),
     members: Effect.flatMap(Effect.suspend(() => ask("smembers")), (pairs) => listed(container, pairs)),
-    pop: Effect.flatMap(
-      Effect.suspend(() => ask("spop")),
-      (pairs) => takenOut(container, find(pairs, "value"), (member) => ask("sadd", {}, [[utf8("0"), member]]))
-    ),
+    pop: takenOut(container, Effect.suspend(() => ask("spop")), (member) => ask("sadd", {}, [[utf8("0"), member]])),
     remove: (...members) => many("srem", members),
     removeBulk: (members) => many("srem", members),
     union: (other, dest) => combined("sunion", other, dest)

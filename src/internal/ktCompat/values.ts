@@ -79,6 +79,13 @@ export const at = (key: Key): Codec.At => ({
 })
 
 /**
+ * Where values are that are in no record, or in one that is not known.
+ *
+ * @internal
+ */
+export const nowhere: Codec.At = { key: "", keyspace }
+
+/**
  * How values are written.
  *
  * @internal
@@ -88,6 +95,8 @@ export interface Values<A> {
   readonly decode: (stored: Uint8Array, at: Codec.At) => Effect.Effect<A, Codec.CodecError>
   /** Whether two stored values in a row are a stored value. */
   readonly appends: boolean
+  /** Whether what is stored depends on the key. */
+  readonly bindsToKey: boolean
 }
 
 const appending: ReadonlyArray<unknown> = [Codec.text, Codec.bytes]
@@ -99,6 +108,7 @@ const appending: ReadonlyArray<unknown> = [Codec.text, Codec.bytes]
  */
 export const valuesOf = <A>(codec: Codec.Codec<A>, given: unknown): Values<A> => ({
   appends: appending.includes(given),
+  bindsToKey: codec.bindsToKey,
   decode: (stored, at) => {
     if (!codec.storesText) return codec.decode(stored, at)
     const text = textOf(stored)

@@ -40,7 +40,13 @@ const boundParams = <K>({ lower, upper }: Bounds<K>): Array<unknown> => [
 /** SQLite reads a negative limit as none. */
 const limitParam = (limit: number): number => limit === Infinity ? -1 : limit
 
-const ordered = <K>({ reverse }: Bounds<K>): string => `ORDER BY key${reverse ? " DESC" : ""} LIMIT ?`
+/**
+ * A limit that is a parameter alone has SQLite look into it when it compiles, and so compile the statement again whenever
+ * it is given another. That takes longer than a short statement itself.
+ */
+const limited = "LIMIT ? + 0"
+
+const ordered = <K>({ reverse }: Bounds<K>): string => `ORDER BY key${reverse ? " DESC" : ""} ${limited}`
 
 /** `one` is how the value of a JSON array is turned into a key. */
 const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray<K>) => string): Queries<K> => {
@@ -62,7 +68,7 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
   const set = `${expiring(1)} WHERE ${table}.sweep_at <= excluded.expires_at`
   const remove = `DELETE FROM ${table} WHERE key = ? RETURNING expires_at`
   const removeMany = `DELETE FROM ${table} WHERE key IN (SELECT ${one} FROM json_each(?) AS list) RETURNING expires_at`
-  const due = `SELECT rowid AS id, expires_at FROM ${table} WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?`
+  const due = `SELECT rowid AS id, expires_at FROM ${table} WHERE sweep_at <= ? ORDER BY sweep_at ${limited}`
   const removeExpired = `DELETE FROM ${table} WHERE rowid IN (SELECT id FROM (${due}) WHERE expires_at <= ?) ` +
     "RETURNING 1 AS gone"
   const postpone = `UPDATE ${table} SET sweep_at = expires_at WHERE rowid IN (` +
@@ -81,7 +87,7 @@ const makeQueries = <K>(table: string, one: string, toJson: (keys: ReadonlyArray
           slice: (limit) => [
             `DELETE FROM ${table} WHERE key IN (SELECT key FROM ${table} ${
               where(bounds)
-            } LIMIT ?) RETURNING expires_at`,
+            } ${limited}) RETURNING expires_at`,
             [...boundParams(bounds), limit]
           ]
         },

@@ -65,6 +65,8 @@ export const define = <R extends string = never, O extends string = never>(
   { optional = [], required = [] }: {
     readonly required?: ReadonlyArray<R>
     readonly optional?: ReadonlyArray<O>
+    /** Known only to who gives parameters apart from data. */
+    readonly options?: ReadonlyArray<O>
   },
   run: (required: Readonly<Record<R, Uint8Array>>, context: Context<R | O>) => Effect.Effect<Pairs, Failure>
 ): Procedure => {
@@ -90,6 +92,15 @@ export const define = <R extends string = never, O extends string = never>(
         : refuse(name, `it needs ${required.filter((parameter) => given[parameter] === undefined).join(" and ")}`)
   }
 }
+
+/**
+ * Whether something is written although nothing was removed: the original makes a record where there is none. `strict` does
+ * without, as it does without other oddities of the original.
+ *
+ * @internal
+ */
+export const creates = ({ given }: Pick<Context<"strict">, "given">, isThere: boolean): boolean =>
+  !isThere && given("strict") === undefined
 
 /** @internal */
 export const refuse = (name: string, detail: string): Effect.Effect<never, KtError> =>
@@ -258,19 +269,32 @@ export const atomically = <A, E>(
 
 /**
  * The keys that a procedure is to be given by a range: from `start`, before `stop`, and at most `count`; the key itself is
- * left out if it says `exclude`.
+ * left out if it says `strict`.
  *
  * @internal
  */
 export const packed = (
-  { given, keyspace, number }: Pick<Context<"start" | "stop" | "count" | "exclude">, "given" | "keyspace" | "number">,
+  { given, keyspace, number }: Pick<Context<"start" | "stop" | "count" | "strict">, "given" | "keyspace" | "number">,
   own: Uint8Array
 ): Effect.Effect<ReadonlyArray<Storage.Entry<Uint8Array>>, Failure> => {
   const count = number("count")
   const limit = count === undefined || count < 0 ? Infinity : count
-  const without = given("exclude") === undefined ? undefined : latin1(own)
+  const without = given("strict") === undefined ? undefined : latin1(own)
   return Effect.map(
     keyspace.peek({ from: given("start"), to: given("stop") }, limit + 1),
     (entries) => entries.filter(({ key }) => latin1(key) !== without).slice(0, limit)
   )
 }
+
+/**
+ * For what puts something back that was taken out: it is all that is left to do, so its failure is told and no more.
+ *
+ * @internal
+ */
+export const noLoss = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<void> =>
+  Effect.asVoid(
+    Effect.catchAllCause(
+      self,
+      (cause) => Effect.logError("what was taken out could not be put back, and is lost", cause)
+    )
+  )

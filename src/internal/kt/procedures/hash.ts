@@ -10,6 +10,7 @@ import {
   arrays,
   atomically,
   type Context,
+  creates,
   define,
   edit,
   load,
@@ -64,12 +65,16 @@ export const hashes: ReadonlyArray<Procedure> = [
           return found === undefined ? [] : [[fromLatin1(name), found]]
         }))
   ),
-  define("hmdel", hash, ({ table_key }, context) =>
-    edit(maps, context, table_key, (fields, isThere) => {
-      let removed = 0
-      for (const name of mapOf(context.data).keys()) if (fields.delete(name)) removed++
-      return [num(removed), removed > 0 || !isThere]
-    })),
+  define(
+    "hmdel",
+    { ...hash, options: ["strict"] },
+    ({ table_key }, context) =>
+      edit(maps, context, table_key, (fields, isThere) => {
+        let removed = 0
+        for (const name of mapOf(context.data).keys()) if (fields.delete(name)) removed++
+        return [num(removed), removed > 0 || creates(context, isThere)]
+      })
+  ),
   define("hgetall", hash, ({ table_key }, context) => Effect.map(load(maps, context, table_key), pairsOf)),
   define("hset", fieldAndValue, ({ key, table_key, value }, context) =>
     edit(maps, context, table_key, (fields) => {
@@ -89,11 +94,15 @@ export const hashes: ReadonlyArray<Procedure> = [
     ({ key, table_key }, context) =>
       Effect.map(load(maps, context, table_key), (fields) => value(fields.get(latin1(key))))
   ),
-  define("hdel", field, ({ key, table_key }, context) =>
-    edit(maps, context, table_key, (fields, isThere) => {
-      const removed = fields.delete(latin1(key))
-      return [num(Number(removed)), removed || !isThere]
-    })),
+  define(
+    "hdel",
+    { ...field, optional: ["strict"] },
+    ({ key, table_key }, context) =>
+      edit(maps, context, table_key, (fields, isThere) => {
+        const removed = fields.delete(latin1(key))
+        return [num(Number(removed)), removed || creates(context, isThere)]
+      })
+  ),
   define("hlen", hash, ({ table_key }, context) => Effect.map(load(maps, context, table_key), ({ size }) => num(size))),
   define(
     "hcontains",
@@ -120,7 +129,7 @@ export const hashes: ReadonlyArray<Procedure> = [
   }),
   define(
     "hpack",
-    { optional: ["start", "stop", "count", "exclude"], required: ["table_key"] },
+    { optional: ["start", "stop", "count", "strict"], required: ["table_key"] },
     ({ table_key }, context) =>
       atomically(
         context,

@@ -10,6 +10,7 @@ import {
   answer,
   arrays,
   atomically,
+  creates,
   define,
   edit,
   fromOrdinals,
@@ -36,8 +37,8 @@ const place = (index: number, items: Items): number => Math.trunc(index < 0 ? in
 const isIn = (at: number, items: Items): boolean => at >= 0 && at < items.length
 
 /** A part of a list. One that begins before the list is empty to the original, and cut to it by Python's rules. */
-const slice = (items: Items, start: number, stop: number | undefined, python: boolean): Items =>
-  start < -items.length && !python ? [] : items.slice(start, stop ?? items.length)
+const slice = (items: Items, start: number, stop: number | undefined, strict: boolean): Items =>
+  start < -items.length && !strict ? [] : items.slice(start, stop ?? items.length)
 
 const pushing = (name: string, push: (items: Items, value: Uint8Array) => void): Procedure =>
   define(name, listAndValue, ({ key, value }, context) =>
@@ -47,11 +48,15 @@ const pushing = (name: string, push: (items: Items, value: Uint8Array) => void):
     }))
 
 const popping = (name: string, pop: (items: Items) => Uint8Array | undefined): Procedure =>
-  define(name, list, ({ key }, context) =>
-    edit(arrays, context, key, (items, isThere) => {
-      const item = pop(items)
-      return [value(item), item !== undefined || !isThere]
-    }))
+  define(
+    name,
+    { optional: ["strict"], required: ["key"] },
+    ({ key }, context) =>
+      edit(arrays, context, key, (items, isThere) => {
+        const item = pop(items)
+        return [value(item), item !== undefined || creates(context, isThere)]
+      })
+  )
 
 const moving = (
   name: string,
@@ -107,11 +112,11 @@ export const lists: ReadonlyArray<Procedure> = [
     })),
   define(
     "lrange",
-    { optional: ["start", "stop", "python"], required: ["key"] },
+    { optional: ["start", "stop", "strict"], required: ["key"] },
     ({ key }, { given, number, ...context }) =>
       Effect.map(
         load(arrays, context, key),
-        (items) => ordinals(slice(items, number("start") ?? 0, number("stop"), given("python") !== undefined))
+        (items) => ordinals(slice(items, number("start") ?? 0, number("stop"), given("strict") !== undefined))
       )
   ),
   define("lindex", { optional: ["index"], required: ["key"] }, ({ key }, context) =>
@@ -147,14 +152,14 @@ export const lists: ReadonlyArray<Procedure> = [
   ),
   define(
     "lremrange",
-    { optional: ["start", "stop", "python"], required: ["key"] },
+    { optional: ["start", "stop", "strict"], required: ["key"] },
     ({ key }, context) =>
       Effect.flatMap(
         edit(arrays, context, key, (items, isThere): readonly [Pairs | undefined, boolean] => {
           const start = context.number("start")
           const stop = context.number("stop")
           const before = items.length
-          if (context.given("python") !== undefined) {
+          if (context.given("strict") !== undefined) {
             items.splice(start ?? 0, slice(items, start ?? 0, stop, true).length)
             return [length(items), items.length < before]
           }
@@ -174,11 +179,11 @@ export const lists: ReadonlyArray<Procedure> = [
   ),
   define(
     "lset",
-    { optional: ["index", "python"], required: ["key", "value"] },
+    { optional: ["index", "strict"], required: ["key", "value"] },
     ({ key, value }, context) =>
       edit(arrays, context, key, (items) => {
         const index = context.number("index") ?? 0
-        const at = index < 0 && context.given("python") === undefined ? index : place(index, items)
+        const at = index < 0 && context.given("strict") === undefined ? index : place(index, items)
         if (!isIn(at, items)) return [[], false]
         items[at] = value
         return [num(1), true]
@@ -191,7 +196,7 @@ export const lists: ReadonlyArray<Procedure> = [
   moving("llpoprpush", (items) => items.shift(), pushInto),
   define(
     "lunpack",
-    { optional: ["prefix", "start", "stop", "format", "python"], required: ["key"] },
+    { optional: ["prefix", "start", "stop", "format", "strict"], required: ["key"] },
     ({ key }, { given, number, ...context }) => {
       const prefix = given("prefix") ?? concat(key, utf8(":"))
       const template = Buffer.from(given("format") ?? utf8("%04d")).toString("utf8")
@@ -200,7 +205,7 @@ export const lists: ReadonlyArray<Procedure> = [
         Effect.flatMap(load(arrays, context, key), (items) => {
           const start = number("start") ?? 0
           const first = start < 0 ? Math.max(0, start + items.length) : start
-          const unpacked = slice(items, start, number("stop"), given("python") !== undefined)
+          const unpacked = slice(items, start, number("stop"), given("strict") !== undefined)
           return Effect.as(
             context.keyspace.setMany(
               unpacked.map((value, i) => ({
@@ -217,7 +222,7 @@ export const lists: ReadonlyArray<Procedure> = [
   ),
   define(
     "lpack",
-    { optional: ["start", "stop", "count", "exclude"], required: ["key"] },
+    { optional: ["start", "stop", "count", "strict"], required: ["key"] },
     ({ key }, context) =>
       atomically(
         context,

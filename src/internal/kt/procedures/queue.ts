@@ -5,8 +5,9 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Failure } from "../../../KtTransport.js"
-import type * as Storage from "../../../Storage.js"
+import * as Storage from "../../../Storage.js"
 import { withNow } from "../../storage/compat.js"
 import { afterCommit } from "../../storage/service.js"
 import { inTransaction } from "../../storage/transactions.js"
@@ -22,6 +23,7 @@ import {
   type Context,
   define,
   fromOrdinals,
+  noLoss,
   ordinals,
   type Pairs,
   type Procedure,
@@ -31,11 +33,17 @@ import {
 const tab = utf8("\t")
 const idName = utf8("id")
 
-/** Scores are counted down from here. */
+/** Scores are counted down from here: what is left has so many digits. */
 const highest = 500_000_000_000
 
 /** @internal */
 export const digits = 12
+
+/** The greatest number of so many digits. */
+const most = 10 ** digits - 1
+
+/** Within what the digits can tell. */
+const clamp = (value: number, least: number, greatest: number): number => Math.max(least, Math.min(value, greatest))
 
 /** How many items are looked at in one go. */
 const page = 256
@@ -58,7 +66,11 @@ const idOf = (queue: Uint8Array, key: Uint8Array): string => latin1(key.subarray
 const items = (queue: Uint8Array, leastScore: number | undefined): Storage.Range<Uint8Array> =>
   leastScore === undefined
     ? { prefix: prefixOf(queue) }
-    : { from: prefixOf(queue), through: keyOf(queue, Math.ceil(leastScore), "9".repeat(digits)) }
+    : {
+      from: prefixOf(queue),
+      // Below zero sorts before all.
+      through: keyOf(queue, clamp(Math.ceil(leastScore), highest - most, highest + 1), "9".repeat(digits))
+    }
 
 /** How many items are meant: below zero, or with a fraction, all. */
 const countOf = (n: number | undefined, unsaid: number): number =>
@@ -74,7 +86,52 @@ export const withIds = (
   counter: Uint8Array,
   count: number,
   itemsOf: (last: number) => ReadonlyArray<Storage.Entry<Uint8Array>>
-): Effect.Effect<number, Failure> => incrementDouble(keyspace, counter, count, 0, never, itemsOf)
+): Effect.Effect<number, Failure> =>
+  incrementDouble(
+    keyspace,
+    counter,
+    count,
+    0,
+    never,
+    (last) => Number.isInteger(last) && last >= count && last <= most ? itemsOf(last) : undefined
+  )
+
+/**
+ * Puts items back that were taken out: at their places, or with new numbers if those were given anew meanwhile.
+ */
+const putBack = (
+  context: Pick<Context<never>, "database" | "keyspace">,
+  queue: Uint8Array,
+  entries: ReadonlyArray<Storage.Entry<Uint8Array>>
+): Effect.Effect<void, Failure> => {
+  const { database, keyspace } = context
+  const idStart = -digits
+  return Effect.zipRight(
+    atomically(
+      context,
+      Effect.forEach(entries, ({ expiresAt, key, value }) =>
+        Effect.flatMap(
+          keyspace.modify(key, (found) =>
+            Option.isNone(found) ? [true, Storage.put(value, expiresAt)] : [false, Storage.keep]),
+          (isBack) =>
+            isBack ? Effect.void : withIds(keyspace, queue, 1, (id) => [{
+              expiresAt,
+              key: concat(key.subarray(0, idStart), utf8(padded(id, digits))),
+              value
+            }])
+        ), { discard: true })
+    ),
+    arrived(database, queue, entries.length)
+  )
+}
+
+/** Tells those who wait, when all is written. */
+const arrived = (database: Database, queue: Uint8Array, count: number): Effect.Effect<void> => {
+  const tell = () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), count > 1)
+  return Effect.withFiberRuntime<void>((fiber) =>
+    inTransaction(fiber.currentContext) ? afterCommit(database.storage, tell) : Effect.sync(tell)
+  )
+}
 
 /** The name under which they wait who want the next item. */
 const arrivalOf = ({ keyspace }: Database, queue: Uint8Array): string => `${keyspace.name}\t${latin1(queue)}`
@@ -92,12 +149,7 @@ const add = (
         key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
         value
       }))),
-    () => {
-      const tell = () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), values.length > 1)
-      return Effect.withFiberRuntime<void>((fiber) =>
-        inTransaction(fiber.currentContext) ? afterCommit(database.storage, tell) : Effect.sync(tell)
-      )
-    }
+    () => arrived(database, queue, values.length)
   )
 
 type QueueContext = Pick<Context<"min_score" | "keys">, "database" | "given" | "keyspace" | "number">
@@ -140,18 +192,19 @@ const equalTo = (
   count: number,
   isWanted: (key: Uint8Array) => boolean
 ): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> => {
-  const found: Array<Uint8Array> = []
-  const next = (after: Uint8Array | undefined): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
+  const next = (
+    before: ReadonlyArray<Uint8Array>,
+    after: Uint8Array | undefined
+  ): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
     Effect.flatMap(keyspace.peek({ ...range, after }, page), (entries) => {
-      for (const entry of entries) {
-        if (found.length < count && equal(bytesOf(entry.value), value) && isWanted(entry.key)) found.push(entry.key)
-      }
+      const equals = entries.filter((entry) => equal(bytesOf(entry.value), value) && isWanted(entry.key))
+      const found = [...before, ...equals.slice(0, count - before.length).map(({ key }) => key)]
       const last = entries.at(-1)
       return entries.length < page || last === undefined || found.length >= count
         ? Effect.succeed(found)
-        : next(last.key)
+        : next(found, last.key)
     })
-  return next(undefined)
+  return next([], undefined)
 }
 
 const removing = (name: string, reverse: boolean): Procedure =>
@@ -179,10 +232,10 @@ const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext):
   const arrivals = arrivalsIn(database.storage)
   const arrival = arrivalOf(database, queue)
   const isChoosy = number("min_score") !== undefined
-  /** A signal that was not needed, or was for an item that somebody else may want, wakes the next. */
-  const passOn = (waiter: Waiter, isServed: boolean): void => {
+  /** Leaves its place; a signal that it did not use is for the next. */
+  const leave = (waiter: Waiter): void => {
     arrivals.leave(waiter)
-    if (waiter.isWoken && (isServed || isChoosy)) arrivals.signal(arrival, false)
+    arrivals.passOn(waiter)
   }
   return Effect.uninterruptibleMask((restore) => {
     /** `woken`: by what it was told to look again. */
@@ -190,10 +243,11 @@ const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext):
       Effect.suspend(() => {
         // It waits before it looks: what comes in between is not missed.
         const waiter = arrivals.enter(arrival)
-        const leaving = () => Effect.sync(() => passOn(waiter, true))
+        const leaving = () => Effect.sync(() => leave(waiter))
         return Effect.flatMap(Effect.onError(keyspace.take(bounds, 1), leaving), (entries) => {
           if (entries.length === 0) {
-            if (woken !== undefined) passOn(woken, false)
+            // What is too low for this one, another may want.
+            if (woken !== undefined && isChoosy) arrivals.passOn(woken)
             return withNow((now) => {
               const millis = Math.min(deadline - now, pause)
               // `deadline` may be no number: then it does not wait.
@@ -204,13 +258,9 @@ const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext):
               })
             })
           }
-          passOn(waiter, true)
-          const putBack = Effect.tap(
-            keyspace.setMany(entries),
-            () => Effect.sync(() => arrivals.signal(arrival, false))
-          )
+          leave(waiter)
           return Effect.as(
-            Effect.onInterrupt(restore(Effect.void), () => Effect.ignore(putBack)),
+            Effect.onInterrupt(restore(Effect.void), () => noLoss(putBack(context, queue, entries))),
             taken(entries, given("keys"))
           )
         })
@@ -298,6 +348,18 @@ export const queues: ReadonlyArray<Procedure> = [
           )
         )
   ),
+  // Not of the original: for who has taken items out, with their keys, and cannot use them.
+  define("queue_restore", { required: ["queue"] }, ({ queue }, context) =>
+    Effect.as(
+      putBack(
+        context,
+        queue,
+        context.data.flatMap(([key, value]) =>
+          latin1(key).startsWith(latin1(prefixOf(queue))) ? [{ expiresAt: undefined, key, value }] : []
+        )
+      ),
+      []
+    )),
   define(
     "queue_size",
     { required: ["queue"] },

@@ -29,7 +29,7 @@ export const schedules: ReadonlyArray<Procedure> = [
     { optional: ["score", "n", "keys"], required: ["key"] },
     ({ key }, { given, keyspace, number }) => {
       const prefix = prefixOf(key)
-      const score = Math.floor(number("score") ?? unsaid)
+      const score = Math.min(Math.floor(number("score") ?? unsaid), 10 ** digits - 1)
       const n = number("n") ?? -1
       return Effect.map(
         keyspace.take(
