@@ -19,6 +19,7 @@
  * - bounds are not met: for some it says less, where the RFC says not more
  */
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { FastCheck as fc } from "effect"
 import CachePolicy from "http-cache-semantics"
 import { parseRequestDirectives } from "../src/internal/httpCache/directives.js"
@@ -176,7 +177,7 @@ describe("beside http-cache-semantics", () => {
       }),
       settings
     )
-    assert.deepStrictEqual([...sources].sort(), ["expires", "heuristic", "max-age", "none", "s-maxage"])
+    deepStrictEqual([...sources].sort(), ["expires", "heuristic", "max-age", "none", "s-maxage"])
   })
 
   it("it is used for the same requests", () => {

@@ -4,6 +4,7 @@
  * EFFECT_KV_FUZZ_RUNS is how often each property is tried, EFFECT_KV_FUZZ_SEED where chance begins.
  */
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { FastCheck as fc } from "effect"
 import { setImmediate as nextTurn } from "node:timers/promises"
 import { formatDate, parseDate } from "../src/internal/httpCache/date.js"
@@ -323,7 +324,7 @@ describe("what is more restrictive", () => {
       fc.property(directives, noStore, fc.nat(), policy, (all, one, at, policy) => {
         const asked = { ...request, directives: parseRequestDirectives(withOne(all, one, at), undefined) }
         const decision = storable(asked, stored({ "cache-control": "max-age=60" }), policy)
-        assert.deepStrictEqual(decision, { _tag: "Refuse", reason: "request-no-store" })
+        deepStrictEqual(decision, { _tag: "Refuse", reason: "request-no-store" })
       }),
       settings
     ))
@@ -419,8 +420,8 @@ describe("what is more restrictive", () => {
       fc.property(field, fc.boolean(), (text, isUpper) => {
         // Letters of other scripts do not keep their length.
         const other = text.replace(/[a-z]/gi, (letter) => isUpper ? letter.toUpperCase() : letter.toLowerCase())
-        assert.deepStrictEqual(parseResponseDirectives(other), parseResponseDirectives(text))
-        assert.deepStrictEqual(
+        deepStrictEqual(parseResponseDirectives(other), parseResponseDirectives(text))
+        deepStrictEqual(
           parseRequestDirectives(other, undefined),
           parseRequestDirectives(text, undefined)
         )

@@ -1,5 +1,6 @@
 /** What users, and what is stored, can do wrong: an error that says so, nothing destroyed, and never a defect. */
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import {
   Cause,
   Chunk,
@@ -112,12 +113,12 @@ for (const engine of kinds) {
           for (const [name, method] of Object.entries(onContainers(kt, "damaged")[kind])) {
             yield* kt.setBytes("damaged", stored, { expireTime: "1 hour" })
             assert.strictEqual(yield* refusal(method), "CorruptContainer", name)
-            assert.deepStrictEqual(yield* value(kt.getBytes("damaged")), stored, name)
+            deepStrictEqual(yield* value(kt.getBytes("damaged")), stored, name)
             assert.strictEqual((yield* kt.expires("damaged"))._tag, "Expires", name)
             assert.isFalse(yield* kt.exists("dest"), name)
           }
         }
-        assert.deepStrictEqual(yield* kt.List("full").getRange(), ["kept"])
+        deepStrictEqual(yield* kt.List("full").getRange(), ["kept"])
       }).pipe(Effect.provide(on())))
 
     it.effect("what is no number is not incremented, and what overflows is as it was", () =>
@@ -195,7 +196,7 @@ for (const engine of kinds) {
         const kt = yield* KtCompat.makeBytes({ values: KtCompat.none })
         const keys = [bytes(""), bytes("\0"), bytes("\xff".repeat(2048)), new Uint8Array(range(256)), bytes("a\0b")]
         for (const key of keys) yield* kt.set(key, key)
-        for (const key of keys) assert.deepStrictEqual(yield* value(kt.get(key)), key)
+        for (const key of keys) deepStrictEqual(yield* value(kt.get(key)), key)
         assert.strictEqual(yield* kt.count(), keys.length)
         const text = yield* KtCompat.make()
         const long = "x".repeat(2049)
@@ -337,7 +338,7 @@ for (const engine of kinds) {
         assert.strictEqual(yield* queue.count, 1)
         assert.strictEqual(yield* list.length, 1)
         assert.strictEqual(yield* schedule.count, 1)
-        assert.deepStrictEqual(yield* list.getRange(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), ["a"])
+        deepStrictEqual(yield* list.getRange(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER), ["a"])
         assert.strictEqual(yield* value(list.index(Number.MAX_SAFE_INTEGER)), undefined)
       }).pipe(Effect.provide(on())))
   })
@@ -394,7 +395,7 @@ describe("regular expressions of KtCompat", () => {
       for (const regex of wrong) assert.strictEqual(yield* refusal(kt.matchRegex(regex)), "InvalidPattern", regex)
       assert.strictEqual(yield* refusal(kt.matchRegex("(".repeat(100_000))), "InvalidPattern")
       for (const regex of ["(a*)*b", "(a|a)*b", "(a|aa)+b$", "(.*)*(.*)*(.*)*b", "^(a?){200}b"]) {
-        assert.deepStrictEqual(yield* kt.matchRegex(regex), [], regex)
+        deepStrictEqual(yield* kt.matchRegex(regex), [], regex)
       }
       assert.strictEqual((yield* kt.matchRegex("")).length, 1)
       assert.strictEqual((yield* kt.error).code, 8)
@@ -420,9 +421,9 @@ describe("dictionaries of KtCompat", () => {
       yield* kt.clear()
       yield* setting
       assert.strictEqual(reads, 1)
-      assert.deepStrictEqual(yield* kt.keysNonlazy(), ["a", "b"])
+      deepStrictEqual(yield* kt.keysNonlazy(), ["a", "b"])
       yield* kt.setBulk({ ...new Inherited(), 10: "x", 9: "y" })
-      assert.deepStrictEqual(yield* kt.keysNonlazy(), ["10", "9", "a", "b", "own"])
+      deepStrictEqual(yield* kt.keysNonlazy(), ["10", "9", "a", "b", "own"])
       yield* kt.setBulk([["a", "first"], ["a", "last"]])
       assert.strictEqual(yield* value(kt.get("a")), "last")
       assert.strictEqual(yield* kt.setBulk([]), 0)
@@ -481,14 +482,14 @@ describe("what cannot be decoded", () => {
         const items = range(3).map((i) => i === (index + 3) % 3 ? "{" : String(i))
         yield* texts.setRaw(items)
         assert.strictEqual(yield* refusal(jsons.pop(index)), "CodecError")
-        assert.deepStrictEqual(yield* texts.getRange(), items)
+        deepStrictEqual(yield* texts.getRange(), items)
         assert.strictEqual(yield* refusal(jsons.remove(index)), "CodecError")
-        assert.deepStrictEqual(yield* texts.getRange(), items)
+        deepStrictEqual(yield* texts.getRange(), items)
       }
       yield* texts.setRaw(["{"])
       for (const pop of [jsons.popLeft, jsons.popRight, jsons.pop(0), jsons.pop(-1)]) {
         assert.strictEqual(yield* refusal(pop), "CodecError")
-        assert.deepStrictEqual(yield* texts.getRange(), ["{"])
+        deepStrictEqual(yield* texts.getRange(), ["{"])
       }
     }).pipe(Effect.provide(KtTransport.layerMemory)))
 
@@ -510,7 +511,7 @@ describe("what cannot be decoded", () => {
       assert.strictEqual(yield* texts.add("new"), 1)
       yield* Deferred.succeed(go, undefined)
       assert.isTrue(Exit.isFailure(yield* Fiber.join(popped)))
-      assert.deepStrictEqual([...(yield* texts.peekMany(9))].sort(), ["new", "old"])
+      deepStrictEqual([...(yield* texts.peekMany(9))].sort(), ["new", "old"])
     }).pipe(Effect.provide(KtTransport.layerMemory)))
 
   it.effect("in time is not lost", () =>
@@ -617,13 +618,13 @@ describe("numbers of procedures", () => {
       yield* queue.add("low", { score: -499_999_999_999 })
       yield* queue.add("high", { score: 500_000_000_000 })
       for (const minScore of [-500_000_000_000, Number.MIN_SAFE_INTEGER, -1e300, -Infinity]) {
-        assert.deepStrictEqual(yield* queue.peekMany(9, { minScore }), ["high", "zero", "low"])
+        deepStrictEqual(yield* queue.peekMany(9, { minScore }), ["high", "zero", "low"])
       }
       for (const minScore of [500_000_000_001, 1e300, Infinity]) {
-        assert.deepStrictEqual(yield* queue.peekMany(9, { minScore }), [])
+        deepStrictEqual(yield* queue.peekMany(9, { minScore }), [])
       }
-      assert.deepStrictEqual(yield* queue.peekMany(9, { minScore: -0.5 }), ["high", "zero"])
-      assert.deepStrictEqual(yield* queue.peekMany(9, { minScore: 0.5 }), ["high"])
+      deepStrictEqual(yield* queue.peekMany(9, { minScore: -0.5 }), ["high", "zero"])
+      deepStrictEqual(yield* queue.peekMany(9, { minScore: 0.5 }), ["high"])
       assert.strictEqual(yield* refusal(queue.pop({ minScore: NaN })), "InvalidArgument")
       const raw = yield* kt.rawScript("queue_peek", { min_score: "-500000000000", n: "9", queue: "q" })
       assert.strictEqual(raw.size, 3)
@@ -715,12 +716,12 @@ describe("raw formats", () => {
   it("are read as they were written", () =>
     fc.assert(fc.property(map, (pairs) => {
       const fields = new Map(pairs.map(([name, value]) => [Buffer.from(name).toString("latin1"), value]))
-      assert.deepStrictEqual(
+      deepStrictEqual(
         Array.from(readMap(writeMap(fields)) ?? [], ([name, value]) => [name, ...value]),
         Array.from(fields, ([name, value]) => [name, ...value])
       )
       const items = pairs.map(([name]) => name)
-      assert.deepStrictEqual(readArray(writeArray(items))?.map((item) => [...item]), items.map((item) => [...item]))
+      deepStrictEqual(readArray(writeArray(items))?.map((item) => [...item]), items.map((item) => [...item]))
     })))
 
   it("never throw, and never make more of bytes than there is", () =>
@@ -746,7 +747,7 @@ describe("raw formats", () => {
           assert.isAtMost((items ?? []).reduce((sum, item) => sum + item.length, 0), source.length)
           // What is taken for a list is one, to the last byte.
           if (items !== undefined && source.every((byte) => byte < 0x80)) {
-            assert.deepStrictEqual([...writeArray(items)], [...source])
+            deepStrictEqual([...writeArray(items)], [...source])
           }
         }
       }),

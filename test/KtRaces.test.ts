@@ -1,5 +1,6 @@
 /** Who is given what when many ask at once: each item to one, and none to nobody. */
 import { assert, describe, it } from "@effect/vitest"
+import { deepStrictEqual } from "@effect/vitest/utils"
 import { Chunk, Context, Deferred, Effect, Exit, Fiber, Layer, Option, Stream } from "effect"
 import { KtCompat, KtTransport, Storage } from "effect-kv"
 import * as path from "node:path"
@@ -53,7 +54,7 @@ for (const engine of kinds) {
           // As many more as were had by those who had them before they were interrupted.
           yield* Effect.forEach(early, (item) => queue.add(`again ${item}`), { concurrency: "unbounded" })
           const got = (yield* Effect.forEach(staying, Fiber.join)).flatMap(Option.toArray)
-          assert.deepStrictEqual(
+          deepStrictEqual(
             [...early, ...got].sort(),
             [...items, ...early.map((item) => `again ${item}`)].sort()
           )
@@ -75,7 +76,7 @@ for (const engine of kinds) {
         assert.isTrue(Option.isNone(yield* storage.transaction(queue.bpop())))
         yield* queue.add("kept")
         yield* Effect.exit(storage.transaction(Effect.zipRight(queue.bpop(), Effect.die("back"))))
-        assert.deepStrictEqual(yield* queue.peekMany(9), ["kept"])
+        deepStrictEqual(yield* queue.peekMany(9), ["kept"])
       }).pipe(Effect.provide(on())))
 
     it.live("nothing is lost between queues that are emptied into each other", () =>
@@ -90,7 +91,7 @@ for (const engine of kinds) {
           { concurrency: 3 }
         )
         const all = [...(yield* a.peekMany(99)), ...(yield* b.peekMany(99))]
-        assert.deepStrictEqual(all.sort(), items.sort())
+        deepStrictEqual(all.sort(), items.sort())
       }).pipe(Effect.provide(on())))
 
     it.live("what is popped stays popped while others change its priority", () =>
@@ -118,7 +119,7 @@ for (const engine of kinds) {
         assert.strictEqual(Option.getOrUndefined(yield* Fiber.join(middle)), "middle")
         yield* queue.extend(["1", "2"], { score: 11 })
         const got = yield* Effect.forEach([high, higher], Fiber.join)
-        assert.deepStrictEqual(got.map(Option.getOrUndefined).sort(), ["1", "2"])
+        deepStrictEqual(got.map(Option.getOrUndefined).sort(), ["1", "2"])
       }).pipe(Effect.provide(on())))
 
     it.live("a queue that is cleared while others add and pop has what nobody else has had", () =>
@@ -151,7 +152,7 @@ for (const engine of kinds) {
             }
           }))
         yield* Effect.all([eating(false), eating(true), eating(false)], { concurrency: "unbounded" })
-        assert.deepStrictEqual(had.sort(), keys)
+        deepStrictEqual(had.sort(), keys)
       }).pipe(Effect.provide(on())))
 
     it.live("what is logged makes the same records again, and who follows sees it in the same order", () =>
@@ -188,7 +189,7 @@ for (const engine of kinds) {
         yield* kt.set("end", "")
         yield* Deferred.await(caughtUp)
         const logged = Chunk.toArray(yield* Stream.runCollect(kt.changes()))
-        assert.deepStrictEqual(seen, logged.map(({ timestamp }) => timestamp))
+        deepStrictEqual(seen, logged.map(({ timestamp }) => timestamp))
         assert.strictEqual(new Set(seen).size, seen.length)
         const again = new Map<string, string>()
         for (const change of logged) {
@@ -196,7 +197,7 @@ for (const engine of kinds) {
           else if (change._tag === "Remove") again.delete(text(change.key))
         }
         const records = yield* Stream.runCollect((yield* KtCompat.make({ values: KtCompat.none })).items())
-        assert.deepStrictEqual(
+        deepStrictEqual(
           [...again].sort(),
           Array.from(records, ([key, value]) => [key, text(value)] as [string, string]).sort()
         )

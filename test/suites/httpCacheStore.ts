@@ -723,7 +723,7 @@ export const suite = (engine: Engine) =>
             assert.isTrue(yield* store.contains("a"))
           })
           const before = yield* rowsLeft
-          assert.deepStrictEqual(
+          deepStrictEqual(
             yield* Effect.exit(store.bulk(Effect.zipRight(both, Effect.fail("no")))),
             Exit.fail("no")
           )

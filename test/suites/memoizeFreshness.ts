@@ -19,7 +19,7 @@ export const suite = (engine: Engine) =>
           const { calls, later, memo } = yield* answered({ staleWhileRevalidate: 500, timeToLive: 1000 })
           yield* TestClock.adjust(1000)
           const answers = yield* Effect.replicateEffect(memo("a"), 50, { concurrency: "unbounded" })
-          assert.deepStrictEqual(answers, Array.from({ length: 50 }, () => 1))
+          deepStrictEqual(answers, Array.from({ length: 50 }, () => 1))
           yield* later.began
           yield* engine.turns
           assert.strictEqual(yield* memo("a"), 1)
@@ -414,7 +414,7 @@ export const suite = (engine: Engine) =>
           yield* TestClock.adjust(1000)
           const callers = yield* underWay(engine, Effect.replicateEffect(memo("a"), 20, { concurrency: "unbounded" }))
           yield* later.end(Effect.fail("down"))
-          assert.deepStrictEqual(yield* Fiber.join(callers), Array.from({ length: 20 }, () => 1))
+          deepStrictEqual(yield* Fiber.join(callers), Array.from({ length: 20 }, () => 1))
           assert.strictEqual(calls(), 2)
         })
       )

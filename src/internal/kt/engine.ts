@@ -22,7 +22,7 @@ import * as Storage from "../../Storage.js"
 import { InvalidKey, StorageError } from "../../StorageError.js"
 import { providing } from "../done.js"
 import { nextTurn, realMillis } from "../storage/compat.js"
-import { onceCommitted } from "../storage/service.js"
+import { afterCommit } from "../storage/service.js"
 import { lastingContext } from "../storage/transactions.js"
 import { makeBulk } from "./bulk.js"
 import { bytesOf, latin1, utf8 } from "./bytes.js"
@@ -244,7 +244,7 @@ const build = <R>(
         on(db, (database) =>
           Effect.zipRight(
             database.keyspace.clear(),
-            onceCommitted(database.storage, () => {
+            afterCommit(database.storage, () => {
               database.cleared++
             })
           )),

@@ -13,7 +13,6 @@ import { callOf } from "./call.js"
 import { isSystemClock } from "./compat.js"
 import { textKeys } from "./keys.js"
 import { makeSweeper, sweep } from "./sweep.js"
-import { inTransaction } from "./transactions.js"
 
 /** @internal */
 export const makeService = <C, X>(engine: {
@@ -97,7 +96,11 @@ export const makeService = <C, X>(engine: {
         return retry === false ? once : access.retrying(once, retry === true ? undefined : retry, isLost)
       }
     }
-    hooks.set(service, (f) => Effect.map(access.level, (level) => void level?.onCommit.push(f)))
+    hooks.set(service, (f) =>
+      Effect.map(access.level, (level) => {
+        if (level === undefined) f()
+        else level.onCommit.push(f)
+      }))
     return service
   })
 
@@ -106,21 +109,11 @@ const hooks = new WeakMap<Storage["Type"], (f: () => void) => Effect.Effect<void
 
 /**
  * Has something be done when the transaction of the Storage that the fiber is in is committed, with all that it is nested
- * in. Not of one that the user's client has opened, unless it is the client of `Sqlite.layer`: nobody tells of its end.
+ * in; at once if it is in none. Not of one that the user's client has opened, unless it is the client of `Sqlite.layer`: nobody tells of its end.
  *
  * @internal
  */
 export const afterCommit = (storage: Storage["Type"], f: () => void): Effect.Effect<void> =>
   hooks.get(storage)?.(f) ?? Effect.void
-
-/**
- * `afterCommit`, or at once if the fiber is in no transaction.
- *
- * @internal
- */
-export const onceCommitted = (storage: Storage["Type"], f: () => void): Effect.Effect<void> =>
-  Effect.withFiberRuntime<void>((fiber) =>
-    inTransaction(fiber.currentContext) ? afterCommit(storage, f) : Effect.sync(f)
-  )
 
 const isLost = (error: unknown): boolean => error instanceof StorageError && error.reason === "Busy"

@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import type { Failure } from "../../../KtTransport.js"
 import * as Storage from "../../../Storage.js"
 import { withNow } from "../../storage/compat.js"
-import { onceCommitted } from "../../storage/service.js"
+import { afterCommit } from "../../storage/service.js"
 import { inTransaction } from "../../storage/transactions.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
 import { arrivalsIn, type Waiter } from "../conditions.js"
@@ -127,7 +127,7 @@ const putBack = (
 
 /** Tells those who wait, when all is written. */
 const arrived = (database: Database, queue: Uint8Array, count: number): Effect.Effect<void> =>
-  onceCommitted(
+  afterCommit(
     database.storage,
     () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), count > 1)
   )
@@ -300,7 +300,7 @@ export const queues: ReadonlyArray<Procedure> = [
     const score = context.number("score") ?? 0
     const { keyspace } = context
     const wanted = keyOf(queue, score, "")
-    return atomically(
+    const changed = atomically(
       context,
       Effect.flatMap(
         equalTo(
@@ -324,6 +324,8 @@ export const queues: ReadonlyArray<Procedure> = [
           )
       )
     )
+    // Somebody may wait for one with that score.
+    return Effect.tap(changed, () => arrived(context.database, queue, Infinity))
   }),
   define(
     "queue_transfer",
