@@ -859,7 +859,8 @@ export type Answer = Readonly<Record<string, string | number | bigint | boolean 
 
 /**
  * A procedure of one's own, by a name under which `script` and `rawScript` call it. It is given what the caller gave, and
- * a client of the same databases, whose values are bytes. All that it does is one transaction: if it fails, nothing was
+ * a client of the database that was asked for, by the caller's options or by a `db` in the data, as the protocol has it;
+ * values are bytes. All that it does is one transaction: if it fails, nothing was
  * written. Keep it short; it may run again after a conflict.
  *
  * A failure that is none of ours fails as `KtError` with reason `ProcedureFailed`, and has it as `cause`.

@@ -319,10 +319,7 @@ export class KtTransport extends Context.Tag("effect-kv/KtTransport")<KtTranspor
   readonly ulogList: Effect.Effect<ReadonlyArray<LogFile>, Failure>
   /** Removes what was logged up to a time, in nanoseconds since the epoch, but for the last change. */
   readonly ulogRemove: (until: bigint) => Effect.Effect<void, Failure>
-  /**
-   * The changes after a time, in nanoseconds since the epoch, or all if it is below zero; with `follow`, also those that are
-   * made from now on.
-   */
+  /** The changes after a time, in nanoseconds since the epoch; with `follow`, also those that are made from now on. */
   readonly changes: (since: bigint, follow: boolean) => Stream.Stream<Change, Failure>
 }>() {}
 

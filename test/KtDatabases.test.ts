@@ -285,9 +285,50 @@ describe("KtTransport.layerDatabases", () => {
         )
         assert.strictEqual((yield* kt.ulogList).length, 1)
       }), { updateLog: { serverId: 1 } }))
+
+  it.scoped("U84: changes of several storages have times of their own, and none is missed by who reads on", () =>
+    Effect.gen(function*() {
+      yield* TestClock.setTime(start)
+      const file = path.join(yield* tempFolder, "a.kct")
+      yield* within(["%", file], (kt) =>
+        Effect.gen(function*() {
+          yield* kt.setBulk({ a: "1", b: "2" })
+          yield* kt.set("c", "3", { db: 1 })
+          const before = yield* collect(kt.changes())
+          yield* kt.set("d", "4")
+          yield* kt.set("e", "5", { db: 1 })
+          const since = before.at(-1)?.timestamp
+          deepStrictEqual((yield* collect(kt.changes({ since }))).map(({ database }) => database), [0, 1])
+          const all = yield* collect(kt.changes())
+          assert.strictEqual(new Set(all.map(({ timestamp }) => timestamp)).size, 5)
+        }), { updateLog: { serverId: 1 } })
+    }))
+
+  it.effect("U84: the first change is seen, also at the epoch, and what does not expire is logged so", () =>
+    within(["%#ktopts=p"], (kt) =>
+      Effect.gen(function*() {
+        yield* kt.set("k", "v", { expireTime: "1 second" })
+        const [change, ...others] = yield* collect(kt.changes())
+        deepStrictEqual(others, [])
+        assert(change?._tag === "Set")
+        assert.isUndefined(change.expiresAt)
+      }), { updateLog: { serverId: 1 } }))
+
+  it.effect("U84: a number of a server that is none is refused", () =>
+    Effect.forEach(
+      [-1, 65_536, 1.5, NaN],
+      (serverId) => ktError(within(["%"], () => Effect.void, { updateLog: { serverId } }), "InvalidArgument")
+    ))
 })
 
 describe("KtTransport.layer", () => {
+  it.effect("takes only the beginning and the ending of a name for its kind", () =>
+    Effect.forEach(["cache*", "a:", "b-", "c%", "d+", "e.kch.db"], (name) =>
+      Effect.gen(function*() {
+        const kt = yield* KtCompat.make()
+        assert.strictEqual((yield* kt.status()).type, 49, name)
+      }).pipe(Effect.provide(Layer.provide(KtTransport.layer({ databases: [name] }), memory.layer)))))
+
   it.effect("has its databases in the Storage of the context, beside what else is there", () =>
     Effect.gen(function*() {
       const storage = yield* Storage.Storage

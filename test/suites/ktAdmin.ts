@@ -199,8 +199,8 @@ export const suite = (engine: Engine) =>
           assert.strictEqual(yield* kt.increment("votes", 0), 2n)
           const json = kt.withValues(KtCompat.json)
           deepStrictEqual(
-            yield* json.script("echo", new Map<string, unknown>([["db", [1]], ["key", { a: null }], ["", ""]])),
-            new Map<string, unknown>([["db", [1]], ["key", { a: null }], ["", ""]])
+            yield* json.script("echo", new Map<string, unknown>([["name", [1]], ["key", { a: null }], ["", ""]])),
+            new Map<string, unknown>([["name", [1]], ["key", { a: null }], ["", ""]])
           )
           deepStrictEqual(yield* kt.script("echo"), new Map())
           yield* failsWith(json.script("vote", { option: "tea" }), "CodecError")
@@ -230,6 +230,16 @@ export const suite = (engine: Engine) =>
           deepStrictEqual(yield* kt.get("k"), some("a"))
           deepStrictEqual(yield* kt.get("k", { db: 1 }), some("b"))
           deepStrictEqual(yield* kt.setDatabase(1).List("l").getRange(), ["x"])
+        }))
+
+      withProcedures("U9, U75: its client is of the database that the caller says", (kt) =>
+        Effect.gen(function*() {
+          yield* kt.script("vote", { option: "tea" }, { db: "b" })
+          yield* kt.setDatabase(1).script("vote", { option: "tea" })
+          yield* kt.rawScript("vote", { db: "1", option: "tea" })
+          assert.strictEqual(yield* kt.increment("votes/tea", 0, { db: 1 }), 3n)
+          assert.strictEqual(yield* kt.count(), 0)
+          yield* ktError(kt.script("vote", { option: "tea" }, { db: 2 }), "NoDatabase")
         }))
 
       withProcedures("U75: one may call another, which is undone alone if it fails", (kt) =>

@@ -92,8 +92,8 @@ const operations: Record<string, (kt: Kt) => Effect.Effect<unknown, KtCompat.Fai
   setBulk: (kt) => kt.setBulk({ b: "new", d: "new" }, { expireTime: "1 hour" })
 }
 
-/** How many moments of an operation are tried: in memory all of them. */
-const momentsOf = (engine: Engine) => engine === memory ? Infinity : engine === postgres ? 6 : 16
+/** How many moments of an operation are tried. */
+const momentsOf = (engine: Engine) => engine === memory ? 40 : engine === postgres ? 5 : 10
 
 export const suite = (engine: Engine) =>
   describeOn(engine, "KtCompat, interrupted", () => {

@@ -46,6 +46,7 @@ const expressions: ReadonlyArray<readonly [expression: string, found: ReadonlyAr
   ["a{3,3}", ["aaa"]],
   ["^a{0,1}$", ["", "a"]],
   ["^a{,2}$", ["", "a"]],
+  ["^a{,}$", ["", "a", "aaa"]],
   ["a**", all],
   ["a+?$", all],
   ["^(a?)?$", ["", "a"]],
@@ -333,6 +334,12 @@ export const suite = (engine: Engine) =>
           yield* kt.setBulk([[unhex("ff"), ""], [unhex("fffe"), ""]])
           deepStrictEqual((yield* kt.matchSimilar(unhex("ff"), { max: 1 })).map(hex), ["ff"])
           deepStrictEqual((yield* kt.matchSimilar(unhex("fd"))).map(latin1), ["", "a", "\xff"])
+        }))
+
+      test("a key that is not UTF-8 is not the text that has its bytes as letters", (kt) =>
+        Effect.gen(function*() {
+          yield* (yield* KtCompat.makeBytes()).set(unhex("e9"), "")
+          deepStrictEqual(yield* kt.matchSimilar("é", { distance: 0 }), [])
         }))
 
       test("agrees with the definition on random keys", (kt) =>

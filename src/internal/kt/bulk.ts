@@ -34,7 +34,8 @@ const grouped = <A extends { readonly db: Reference }>(
     }
     group.push(item)
   }
-  return groups
+  // Whoever asks, those of several databases are locked in one order.
+  return new Map(Array.from(groups).sort(([a], [b]) => a.index - b.index))
 }
 
 /** The entries of items, of which some may keep the expiry that they have. */

@@ -141,6 +141,23 @@ const open = (
     type: kind[0]
   }))
 
+/** Expressions, of which no two that are kept may mean the same. */
+const parseAll = (
+  expressions: ReadonlyArray<string>,
+  isKept: (path: string) => boolean
+): Effect.Effect<ReadonlyArray<Expression>, KtError> =>
+  Effect.flatMap(Effect.forEach(expressions, parse), (parsed) => {
+    const paths = parsed.map(({ path }) => path).filter(isKept)
+    const twice = paths.find((path, i) => paths.indexOf(path) < i)
+    return twice === undefined ? Effect.succeed(parsed) : Effect.fail(
+      new KtError({
+        detail: `there cannot be two databases ${JSON.stringify(twice)}; give each its own name`,
+        method: "open",
+        reason: "InvalidArgument"
+      })
+    )
+  })
+
 /**
  * Databases in one `Storage`, by their names.
  *
@@ -150,10 +167,9 @@ export const onStorage = (
   storage: Storage.Storage["Type"],
   names: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<Database>, StorageError | KtError> =>
-  Effect.forEach(
-    names,
-    (name, index) =>
-      Effect.flatMap(parse(name), (parsed) => open(index, parsed, withoutDisk(storage), `kt ${parsed.path}`))
+  Effect.flatMap(
+    parseAll(names, () => true),
+    (all) => Effect.forEach(all, (parsed, index) => open(index, parsed, withoutDisk(storage), `kt ${parsed.path}`))
   )
 
 /**
@@ -165,13 +181,12 @@ export const ofExpressions = (
   expressions: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<Database>, StorageError | KtError, Scope.Scope> =>
   Effect.gen(function*() {
+    const all = yield* parseAll(expressions, (path) => !isInMemory(path))
     const memory = Context.get(yield* Layer.build(Layer.fresh(Storage.layerMemory)), Storage.Storage)
-    return yield* Effect.forEach(expressions, (expression, index) =>
-      Effect.flatMap(parse(expression), (parsed) =>
-        isInMemory(parsed.path)
-          ? open(index, parsed, withoutDisk(memory), `kt ${index}`)
-          : Effect.flatMap(file(parsed.path, index + 1), (opened) =>
-            open(index, parsed, opened, "kt"))))
+    return yield* Effect.forEach(all, (parsed, index) =>
+      isInMemory(parsed.path)
+        ? open(index, parsed, withoutDisk(memory), `kt ${index}`)
+        : Effect.flatMap(file(parsed.path, index + 1), (opened) => open(index, parsed, opened, "kt")))
   })
 
 /** The driver of SQLite is loaded only if there is a file. */

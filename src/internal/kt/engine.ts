@@ -22,6 +22,7 @@ import * as Storage from "../../Storage.js"
 import { InvalidKey, StorageError } from "../../StorageError.js"
 import { providing } from "../done.js"
 import { nextTurn, realMillis } from "../storage/compat.js"
+import { onceCommitted } from "../storage/service.js"
 import { lastingContext } from "../storage/transactions.js"
 import { makeBulk } from "./bulk.js"
 import { bytesOf, latin1, utf8 } from "./bytes.js"
@@ -241,9 +242,12 @@ const build = <R>(
 
       clear: (db) =>
         on(db, (database) =>
-          Effect.map(database.keyspace.clear(), () => {
-            database.cleared++
-          })),
+          Effect.zipRight(
+            database.keyspace.clear(),
+            onceCommitted(database.storage, () => {
+              database.cleared++
+            })
+          )),
       synchronize: (db, hard) => on(db, ({ storage, sync }) => hard ? sync : storage.maintenance.flush),
       vacuum: (db) => on(db, ({ keyspace }) => vacuum(keyspace)),
       status: (db) => on(db, status),

@@ -13,6 +13,7 @@ import { KtError } from "../../KtError.js"
 import type { Failure } from "../../KtTransport.js"
 import { show } from "../show.js"
 import { nextTurn, realMillis } from "../storage/compat.js"
+import { maxKeyBytes } from "../storage/keys.js"
 import { latin1, textOf } from "./bytes.js"
 import type { Bytes } from "./databases.js"
 import { toRe2 } from "./posix.js"
@@ -123,6 +124,15 @@ export const matchSimilar = (
   of: "codePoints" | "bytes",
   max: number
 ): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> => {
+  if (origin.length > maxKeyBytes) {
+    return Effect.fail(
+      new KtError({
+        detail: `the origin has ${origin.length} bytes, and no key has more than ${maxKeyBytes}`,
+        method: "matchSimilar",
+        reason: "InvalidArgument"
+      })
+    )
+  }
   const edits = similarity(origin, of, distance)
   const found = choosing(keyspace.keys(), (key) => {
     const away = edits(key)

@@ -70,8 +70,10 @@ export const toRe2 = (pattern: string): Either.Either<string, string> => {
 
   const alternatives = (depth: number): string => {
     const branches: Array<string> = []
-    do branches.push(branch(depth))
-    while (isAt("|") && ++at > 0)
+    do {
+      add(1)
+      branches.push(branch(depth))
+    } while (isAt("|") && ++at > 0)
     return branches.join("|")
   }
 

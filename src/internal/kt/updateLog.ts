@@ -78,17 +78,20 @@ const parse = (timestamp: bigint, bytes: Uint8Array): Change => {
 
 const keyOf = (timestamp: bigint): Uint8Array => {
   const key = Buffer.alloc(8)
-  key.writeBigUInt64BE(clamp(timestamp))
+  key.writeBigUInt64BE(clamp(timestamp, 0n, 2n ** 64n - 1n))
   return key
 }
 
 const timeOf = (key: Uint8Array): bigint => Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(0)
 
-const clamp = (timestamp: bigint, most = 2n ** 64n - 1n): bigint =>
-  timestamp < 0n ? 0n : timestamp > most ? most : timestamp
+const clamp = (timestamp: bigint, least: bigint, most: bigint): bigint =>
+  timestamp < least ? least : timestamp > most ? most : timestamp
 
 /** The last time that a clock tells: it leaves room for changes after it. */
 const lastTime = 2n ** 63n
+
+/** The first: nothing was changed at the epoch. */
+const firstTime = 1n
 
 /** How many entries are read in one go. */
 const page = 256
@@ -107,7 +110,7 @@ export interface UpdateLog {
 const append = (log: Bytes, messages: ReadonlyArray<Uint8Array>): Effect.Effect<void, StorageError | InvalidKey> =>
   withNow((now) =>
     Effect.flatMap(log.peek({ reverse: true }, 1), ([last]) => {
-      const clock = clamp(BigInt(Math.trunc(now)) * 1_000_000n, lastTime)
+      const clock = clamp(BigInt(Math.trunc(now)) * 1_000_000n, firstTime, lastTime)
       const next = last === undefined ? clock : timeOf(last.key) + 1n
       const start = next > clock ? next : clock
       return log.setMany(
@@ -243,12 +246,12 @@ const list = (log: Bytes): UpdateLog["list"] =>
 const remove = (log: Bytes): UpdateLog["remove"] => (until) =>
   Effect.flatMap(
     log.peek({ reverse: true }, 1),
-    ([last]) => last === undefined ? Effect.void : log.clear({ through: keyOf(clamp(until)), to: last.key })
+    ([last]) => last === undefined ? Effect.void : log.clear({ through: keyOf(until), to: last.key })
   )
 
 const changes = (log: Bytes): UpdateLog["changes"] => (since, follow) =>
   Stream.paginateChunkEffect(
-    since < 0n ? undefined : keyOf(since),
+    keyOf(since),
     (after) =>
       Effect.flatMap(log.peek({ after }, page), (entries) => {
         const last = entries.at(-1)

@@ -256,7 +256,7 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
             Effect.flatMap(encode(next), (next) =>
               transport.cas(dbOf(options), key, expected, next, expiry))))
       }),
-    changes: ({ follow = false, since = -1n } = {}) =>
+    changes: ({ follow = false, since = 0n } = {}) =>
       transport.changes(typeof since === "bigint" ? since : nanos(since), follow),
     clear: (options) => transport.clear(dbOf(options)),
     count: field("count"),

@@ -13,6 +13,7 @@ import { callOf } from "./call.js"
 import { isSystemClock } from "./compat.js"
 import { textKeys } from "./keys.js"
 import { makeSweeper, sweep } from "./sweep.js"
+import { inTransaction } from "./transactions.js"
 
 /** @internal */
 export const makeService = <C, X>(engine: {
@@ -111,5 +112,15 @@ const hooks = new WeakMap<Storage["Type"], (f: () => void) => Effect.Effect<void
  */
 export const afterCommit = (storage: Storage["Type"], f: () => void): Effect.Effect<void> =>
   hooks.get(storage)?.(f) ?? Effect.void
+
+/**
+ * `afterCommit`, or at once if the fiber is in no transaction.
+ *
+ * @internal
+ */
+export const onceCommitted = (storage: Storage["Type"], f: () => void): Effect.Effect<void> =>
+  Effect.withFiberRuntime<void>((fiber) =>
+    inTransaction(fiber.currentContext) ? afterCommit(storage, f) : Effect.sync(f)
+  )
 
 const isLost = (error: unknown): boolean => error instanceof StorageError && error.reason === "Busy"

@@ -4,9 +4,11 @@
  *
  * @internal
  */
+import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import { KtError } from "../../../KtError.js"
 import type { Call, Failure, Pair } from "../../../KtTransport.js"
 import * as Storage from "../../../Storage.js"
@@ -298,3 +300,14 @@ export const noLoss = <A, E>(self: Effect.Effect<A, E>): Effect.Effect<void> =>
       (cause) => Effect.logError("what was taken out could not be put back, and is lost", cause)
     )
   )
+
+/**
+ * All records of a range, read page by page, so that others have their turn.
+ *
+ * @internal
+ */
+export const all = (
+  keyspace: Bytes,
+  range: Storage.Range<Uint8Array>
+): Effect.Effect<ReadonlyArray<Storage.Entry<Uint8Array>>, Failure> =>
+  Effect.map(Stream.runCollect(keyspace.entries(range)), Chunk.toReadonlyArray)

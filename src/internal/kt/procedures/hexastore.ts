@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import { concat, fromLatin1, latin1, none, utf8 } from "../bytes.js"
-import { define, type Procedure, refuse } from "./define.js"
+import { all, define, type Procedure, refuse } from "./define.js"
 
 const parts = ["s", "p", "o"] as const
 type Part = typeof parts[number]
@@ -53,7 +53,7 @@ export const hexastore: ReadonlyArray<Procedure> = [
     }
     const unknown = partsOf(order).slice(known.length)
     const prefix = concat(joined(order, values), separator)
-    return Effect.map(keyspace.peek({ prefix }, Infinity), (entries) =>
+    return Effect.map(all(keyspace, { prefix }), (entries) =>
       entries.flatMap(({ key }, i) => {
         const rest = latin1(key.subarray(prefix.length)).split("::")
         return unknown.map((part, j) => [utf8(`${part}${i}`), fromLatin1(rest[j] ?? "")] as const)

@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Storage from "../../../Storage.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
-import { padded } from "../numbers.js"
 import {
   answer,
   arrays,
@@ -100,15 +99,23 @@ const finding = (name: string, find: (items: Items, isEqual: (item: Uint8Array) 
       (items) => answer("index", find(items, (item) => equal(item, value)))
     ))
 
-const directive = /%(0?)(\d{0,3})([dsxX])|%%/g
+const directive = /%(%|(0?)(\d{0,3})([diuxX])|)/g
 
-/** A number as one of the formats of C, of which only those for a whole number are known. */
-const format = (template: string, index: number): string =>
-  template.replace(directive, (all, zero: string, width: string, kind: string) => {
-    if (all === "%%") return "%"
-    const digits = kind === "x" ? index.toString(16) : kind === "X" ? index.toString(16).toUpperCase() : String(index)
-    return zero === "0" && kind === "d" ? padded(index, Number(width)) : digits.padStart(Number(width), zero || " ")
-  })
+/** A way to write a number by a format of C, of which those for a whole number are known; or undefined. */
+const formatter = (template: string): ((index: number) => string) | undefined => {
+  const found = Array.from(template.matchAll(directive), ([all]) => all)
+  return found.includes("%") ?
+    undefined :
+    (index) =>
+      template.replace(directive, (_, percent: string, zero: string, width: string, kind: string) => {
+        if (percent === "%") return "%"
+        const digits = index.toString(kind === "x" || kind === "X" ? 16 : 10)
+        return (kind === "X" ? digits.toUpperCase() : digits).padStart(Number(width), zero || " ")
+      })
+}
+
+/** A format that has all numbers be one text. */
+const isConstant = (format: (index: number) => string): boolean => format(0) === format(1)
 
 const shiftInto = (items: Items, item: Uint8Array): void => void items.unshift(item)
 const pushInto = (items: Items, item: Uint8Array): void => void items.push(item)
@@ -212,17 +219,22 @@ export const lists: ReadonlyArray<Procedure> = [
     ({ key }, { given, number, ...context }) => {
       const prefix = given("prefix") ?? concat(key, utf8(":"))
       const template = Buffer.from(given("format") ?? utf8("%04d")).toString("utf8")
+      const format = formatter(template)
+      const isStrict = given("strict") !== undefined
+      if (format === undefined || (isStrict && isConstant(format))) {
+        return refuse("lunpack", `${JSON.stringify(template)} is no format for an index; give one like "%04d"`)
+      }
       return atomically(
         context,
         Effect.flatMap(load(arrays, context, key), (items) => {
           const start = number("start") ?? 0
           const first = start < 0 ? Math.max(0, start + items.length) : start
-          const unpacked = slice(items, start, number("stop"), given("strict") !== undefined)
+          const unpacked = slice(items, start, number("stop"), isStrict)
           return Effect.as(
             context.keyspace.setMany(
               unpacked.map((value, i) => ({
                 expiresAt: undefined,
-                key: concat(prefix, utf8(format(template, first + i))),
+                key: concat(prefix, utf8(format(first + i))),
                 value
               }))
             ),

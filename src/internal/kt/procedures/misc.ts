@@ -13,7 +13,7 @@ import { keep, toXt } from "../expiry.js"
 import { fnv, murmur } from "../hashing.js"
 import { parseLua, printLua } from "../numbers.js"
 import { touch } from "../records.js"
-import { answer, atomically, define, type Pairs, type Procedure, refuse } from "./define.js"
+import { all, answer, atomically, define, type Pairs, type Procedure, refuse } from "./define.js"
 
 const pairs = (entries: ReadonlyArray<Storage.Entry<Uint8Array>>): Pairs =>
   entries.map(({ key, value }) => [key, bytesOf(value)])
@@ -56,12 +56,11 @@ export const misc: ReadonlyArray<Procedure> = [
         )
       })
     )),
-  define("list", {}, (_, { keyspace }) => Effect.map(keyspace.peek({}, Infinity), pairs)),
+  define("list", {}, (_, { keyspace }) => Effect.map(all(keyspace, {}), pairs)),
   define(
     "get_range",
     { optional: ["start", "stop"] },
-    (_, { given, keyspace }) =>
-      Effect.map(keyspace.peek({ from: given("start"), through: given("stop") }, Infinity), pairs)
+    (_, { given, keyspace }) => Effect.map(all(keyspace, { from: given("start"), through: given("stop") }), pairs)
   ),
   define("hash", { optional: ["fn"], required: ["str"] }, ({ str }, { given }) => {
     const fn = given("fn")

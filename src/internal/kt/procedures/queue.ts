@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import type { Failure } from "../../../KtTransport.js"
 import * as Storage from "../../../Storage.js"
 import { turnFirst, withNow } from "../../storage/compat.js"
-import { afterCommit } from "../../storage/service.js"
+import { onceCommitted } from "../../storage/service.js"
 import { inTransaction } from "../../storage/transactions.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
 import { arrivalsIn, type Waiter } from "../conditions.js"
@@ -126,12 +126,11 @@ const putBack = (
 }
 
 /** Tells those who wait, when all is written. */
-const arrived = (database: Database, queue: Uint8Array, count: number): Effect.Effect<void> => {
-  const tell = () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), count > 1)
-  return Effect.withFiberRuntime<void>((fiber) =>
-    inTransaction(fiber.currentContext) ? afterCommit(database.storage, tell) : Effect.sync(tell)
+const arrived = (database: Database, queue: Uint8Array, count: number): Effect.Effect<void> =>
+  onceCommitted(
+    database.storage,
+    () => void arrivalsIn(database.storage).signal(arrivalOf(database, queue), count > 1)
   )
-}
 
 /** The name under which they wait who want the next item. */
 const arrivalOf = ({ keyspace }: Database, queue: Uint8Array): string => `${keyspace.name}\t${latin1(queue)}`
