@@ -27,6 +27,19 @@ export const withNow = <A, E, R>(use: (now: number) => Effect.Effect<A, E, R>): 
 
 const ownTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
+/** How many operations a fiber does between two turns that it has to take, at the least, after `turnFirst`. */
+const opsBetweenTurns = 1024
+
+/**
+ * Has a fiber that will have to let others have their turn soon do so now, and not in the midst of what comes next: there
+ * it could be interrupted.
+ *
+ * @internal
+ */
+export const turnFirst: Effect.Effect<void> = Effect.withFiberRuntime((fiber) =>
+  fiber.currentOpCount > opsBetweenTurns ? Effect.yieldNow() : Effect.void
+)
+
 /**
  * Whether a tracer is installed: Effect's own makes spans that nobody sees, at a price.
  *

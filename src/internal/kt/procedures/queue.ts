@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Failure } from "../../../KtTransport.js"
 import * as Storage from "../../../Storage.js"
-import { withNow } from "../../storage/compat.js"
+import { turnFirst, withNow } from "../../storage/compat.js"
 import { afterCommit } from "../../storage/service.js"
 import { inTransaction } from "../../storage/transactions.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
@@ -239,7 +239,8 @@ const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext):
   return Effect.uninterruptibleMask((restore) => {
     /** `woken`: by what it was told to look again. */
     const attempt = (deadline: number, pause: number, woken: Waiter | undefined): Effect.Effect<Pairs, Failure> =>
-      Effect.suspend(() => {
+      // What is taken out is on its way to the caller until then, without a turn in which it could be interrupted.
+      Effect.flatMap(turnFirst, () => {
         // It waits before it looks: what comes in between is not missed.
         const waiter = arrivals.enter(arrival)
         const leaving = () => Effect.sync(() => leave(waiter))
