@@ -112,7 +112,8 @@ export class CodecError extends Data.TaggedError("CodecError")<{
  *       : Exit.succeed(date)
  *   },
  *   encode: (date) => Exit.succeed(date.toISOString().slice(0, 10)),
- *   equivalence: (a, b) => Equal.equals(a.getTime(), b.getTime())
+ *   equivalence: (a, b) => Equal.equals(a.getTime(), b.getTime()),
+ *   storesText: true
  * })
  * ```
  *

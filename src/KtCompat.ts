@@ -149,6 +149,8 @@ export const Expiration: Data.TaggedEnum.Constructor<Expiration> = values.Expira
 // --- Options ---
 
 /**
+ * Which database a method is about.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -158,6 +160,8 @@ export interface At {
 }
 
 /**
+ * Where a method writes, and when that expires.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -167,6 +171,8 @@ export interface WriteOptions extends At {
 }
 
 /**
+ * How a counter is incremented.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -176,6 +182,8 @@ export interface IncrementOptions<N> extends WriteOptions {
 }
 
 /**
+ * Where keys are matched, and how many are returned.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -215,7 +223,9 @@ export interface NewRecord<K, A> extends WriteOptions {
  * @since 0.1.0
  * @category models
  */
-export type Dictionary<K, A> = Iterable<readonly [K, A]> | Readonly<Record<string, A>>
+export type Dictionary<K, A> =
+  | Iterable<readonly [K, A]>
+  | ([K] extends [string] ? Readonly<Record<string, A>> : never)
 
 /**
  * A part of the update log.
@@ -242,7 +252,7 @@ export interface LogFile {
  * @since 0.1.0
  * @category cursors
  */
-export interface Cursor<K, A> {
+export interface Cursor<in out K, in out A> {
   /** To the first record, or to the first whose key is not less than this; whether there is one. */
   readonly jump: (key?: K) => Effect.Effect<boolean, Failure>
   /** To the last record, or to the last whose key is not greater than this; whether there is one. */
@@ -281,7 +291,7 @@ export interface Cursor<K, A> {
  * @since 0.1.0
  * @category containers
  */
-export interface Hash<A> {
+export interface Hash<in out A> {
   readonly set: (name: string, value: A) => Effect.Effect<void, Failure>
   /** Sets if there is none; whether it did. */
   readonly setnx: (name: string, value: A) => Effect.Effect<boolean, Failure>
@@ -322,6 +332,8 @@ export interface Hash<A> {
 }
 
 /**
+ * Which records are packed: from `start` on, before `stop`, at most `count`; all by default.
+ *
  * @since 0.1.0
  * @category containers
  */
@@ -338,7 +350,7 @@ export interface PackOptions {
  * @since 0.1.0
  * @category containers
  */
-export interface List<A> {
+export interface List<in out A> {
   /** Appends; how many there are then. */
   readonly append: (value: A) => Effect.Effect<number, Failure>
   /** The same as `append`. */
@@ -346,7 +358,7 @@ export interface List<A> {
   /** Puts at the head; how many there are then. */
   readonly appendLeft: (value: A) => Effect.Effect<number, Failure>
   readonly extend: (values: Iterable<A>) => Effect.Effect<number, Failure>
-  /** From `start` on, before `stop`, by the rules of Python's slices: what is beyond an end is cut to it. */
+  /** From `start` (0) on, before `stop` (the end), as `Array.prototype.slice` has it: what is beyond an end is cut to it. */
   readonly getRange: (start?: number, stop?: number) => Effect.Effect<ReadonlyArray<A>, Failure>
   /** `None` if there is no such index. */
   readonly index: (index: number) => Effect.Effect<Option.Option<A>, Failure>
@@ -359,15 +371,15 @@ export interface List<A> {
   readonly set: (index: number, value: A) => Effect.Effect<void, Failure>
   /** Removes the value at an index and returns it; one that there is not fails as `IndexOutOfBounds`. */
   readonly remove: (index: number) => Effect.Effect<A, Failure>
-  /** Removes from `start` on, before `stop`, by the rules of Python's slices; how many are left. */
+  /** Removes what `getRange` would return; how many are left. */
   readonly removeRange: (start?: number, stop?: number) => Effect.Effect<number, Failure>
   readonly popLeft: Effect.Effect<Option.Option<A>, Failure>
   readonly popRight: Effect.Effect<Option.Option<A>, Failure>
   /** Removes the value at an index, the last by default. `None` if there is no such index. */
   readonly pop: (index?: number) => Effect.Effect<Option.Option<A>, Failure>
-  /** Moves the head of this list to the tail of another, or of itself. */
+  /** Moves the head of this list to the tail of another, or of itself. It is moved also if it cannot be decoded. */
   readonly lpoprpush: (dest?: Key) => Effect.Effect<Option.Option<A>, Failure>
-  /** Moves the tail of this list to the head of another, or of itself. */
+  /** Moves the tail of this list to the head of another, or of itself. It is moved also if it cannot be decoded. */
   readonly rpoplpush: (dest?: Key) => Effect.Effect<Option.Option<A>, Failure>
   readonly length: Effect.Effect<number, Failure>
   /** The first index of a value. */
@@ -404,7 +416,7 @@ export interface List<A> {
  * @since 0.1.0
  * @category containers
  */
-export interface Set<A> {
+export interface Set<in out A> {
   /** How many were not there before. */
   readonly add: (...values: ReadonlyArray<A>) => Effect.Effect<number, Failure>
   readonly addBulk: (values: Iterable<A>) => Effect.Effect<number, Failure>
@@ -428,6 +440,8 @@ export interface Set<A> {
 }
 
 /**
+ * The priority of an item.
+ *
  * @since 0.1.0
  * @category containers
  */
@@ -437,6 +451,8 @@ export interface ScoreOptions {
 }
 
 /**
+ * Which items a method is about.
+ *
  * @since 0.1.0
  * @category containers
  */
@@ -455,7 +471,7 @@ export interface QueueOptions {
  * @since 0.1.0
  * @category containers
  */
-export interface Queue<A> {
+export interface Queue<in out A> {
   /** The number of the item: they count from 1 on. */
   readonly add: (item: A, options?: ScoreOptions) => Effect.Effect<number, Failure>
   /** How many. */
@@ -489,7 +505,7 @@ export interface Queue<A> {
     item: A,
     options?: QueueOptions & { readonly n?: number | undefined }
   ) => Effect.Effect<number, Failure>
-  /** Moves the first item to another queue, with its score. */
+  /** Moves the first item to another queue, with its score. It is moved also if it cannot be decoded. */
   readonly transfer: (dest: Key) => Effect.Effect<Option.Option<A>, Failure>
   readonly transferMany: (dest: Key, n: number) => Effect.Effect<ReadonlyArray<A>, Failure>
   /** Gives items that are equal to this another score, the first `n` or all; how many did not have it. */
@@ -517,7 +533,7 @@ export type Due = number | DateTime.DateTime
  * @since 0.1.0
  * @category containers
  */
-export interface Schedule<A> {
+export interface Schedule<in out A> {
   /** The key of its record. The time is 0 by default. */
   readonly add: (item: A, due?: Due) => Effect.Effect<Uint8Array, Failure>
   /** Removes those that are due at this time or before, the earliest first; each to exactly one caller. */
@@ -542,7 +558,7 @@ export interface Schedule<A> {
  * @since 0.1.0
  * @category models
  */
-export interface KtCompat<K extends Key, A> {
+export interface KtCompat<in out K extends Key, in out A> {
   readonly get: (key: K, options?: At) => Effect.Effect<Option.Option<A>, Failure>
   readonly getBytes: (key: K, options?: At) => Effect.Effect<Option.Option<Uint8Array>, Failure>
   /** Those that there are, by the keys that were given. */
@@ -555,7 +571,10 @@ export interface KtCompat<K extends Key, A> {
   readonly setBytes: (key: K, value: Uint8Array, options?: WriteOptions) => Effect.Effect<void, Failure>
   /** All or nothing; how many were given. */
   readonly setBulk: (values: Dictionary<K, A>, options?: WriteOptions) => Effect.Effect<number, Failure>
-  /** All or nothing, in any databases; how many were given. */
+  /**
+   * All or nothing, in any databases of one `Storage`; those of several are written one storage after the other. How many
+   * were given.
+   */
   readonly setBulkDetails: (records: Iterable<NewRecord<K, A>>) => Effect.Effect<number, Failure>
   /** The same as `setBulk`. */
   readonly update: (values: Dictionary<K, A>, options?: WriteOptions) => Effect.Effect<number, Failure>
@@ -755,6 +774,8 @@ export const makeBytes: {
 } = internal.makeBytes
 
 /**
+ * A client as a service: its tag, with its layers.
+ *
  * @since 0.1.0
  * @category tags
  */

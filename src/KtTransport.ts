@@ -35,6 +35,21 @@ export type Failure = KtError | StorageError | InvalidKey
 export type Database = number | string
 
 /**
+ * A database that there is.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface DatabaseInfo {
+  readonly index: number
+  /** The last part of the path. */
+  readonly name: string
+  readonly path: string
+  /** Whether its cursors go backward, and to places between keys. */
+  readonly isOrdered: boolean
+}
+
+/**
  * When a record expires that is written: never; as the one that it replaces, if that is there (`Keep`); after or at
  * milliseconds; or by the number of the protocol, which is in seconds: from now, or if it is negative since the epoch,
  * and the record lives until that second is over.
@@ -50,28 +65,8 @@ export type Expiry =
   | { readonly _tag: "Xt"; readonly xt: number }
 
 /**
- * That a record expires so much later than it would, or earlier. One that does not expire never will.
+ * Where a record is.
  *
- * @since 0.1.0
- * @category models
- */
-export interface Later {
-  readonly _tag: "Later"
-  readonly millis: number
-}
-
-/**
- * When a record expired before its expiry was changed, and when it does now; undefined: it does not expire.
- *
- * @since 0.1.0
- * @category models
- */
-export interface Touched {
-  readonly before: number | undefined
-  readonly after: number | undefined
-}
-
-/**
  * @since 0.1.0
  * @category models
  */
@@ -104,6 +99,8 @@ export interface Item extends Address {
 }
 
 /**
+ * A record that is there, with its key.
+ *
  * @since 0.1.0
  * @category models
  */
@@ -218,12 +215,12 @@ export class KtTransport extends Context.Tag("effect-kv/KtTransport")<KtTranspor
   /** Aligned with its input. */
   readonly getMany: (addresses: ReadonlyArray<Address>) => Effect.Effect<ReadonlyArray<Option.Option<Stored>>, Failure>
   /** What is known of a record without its value. */
-  readonly check: (
+  readonly head: (
     db: Database,
     key: Uint8Array
-  ) => Effect.Effect<Option.Option<{ readonly bytes: number; readonly expiresAt: number | undefined }>, Failure>
+  ) => Effect.Effect<Option.Option<Pick<Stored, "expiresAt">>, Failure>
   readonly set: (db: Database, key: Uint8Array, value: Uint8Array, expiry: Expiry) => Effect.Effect<void, Failure>
-  /** All or nothing. Of several with one key the last wins. */
+  /** All or nothing in databases of one storage. Of several with one key the last wins. */
   readonly setMany: (items: ReadonlyArray<Item>) => Effect.Effect<void, Failure>
   /** Writes if there is none; tells whether it did. */
   readonly add: (db: Database, key: Uint8Array, value: Uint8Array, expiry: Expiry) => Effect.Effect<boolean, Failure>
@@ -260,16 +257,25 @@ export class KtTransport extends Context.Tag("effect-kv/KtTransport")<KtTranspor
     expiry: Expiry
   ) => Effect.Effect<boolean, Failure>
   readonly remove: (db: Database, key: Uint8Array) => Effect.Effect<boolean, Failure>
-  /** How many there were; all or none of them are removed. */
+  /** How many there were; all or none of those in databases of one storage are removed. */
   readonly removeMany: (addresses: ReadonlyArray<Address>) => Effect.Effect<number, Failure>
   /** Removes a record and gives it to exactly one caller. */
   readonly seize: (db: Database, key: Uint8Array) => Effect.Effect<Option.Option<Stored>, Failure>
-  /** Changes when records expire, all or none; aligned with its input. */
+  /** Changes when records expire, all or none. Aligned with its input: when each expired before. */
   readonly touch: (
     db: Database,
     keys: ReadonlyArray<Uint8Array>,
-    change: Expiry | Later
-  ) => Effect.Effect<ReadonlyArray<Option.Option<Touched>>, Failure>
+    expiry: Expiry
+  ) => Effect.Effect<ReadonlyArray<Option.Option<Pick<Stored, "expiresAt">>>, Failure>
+  /**
+   * Has records expire so many milliseconds later, or earlier, all or none; what never expires stays so. Aligned with its
+   * input: when each expires then.
+   */
+  readonly touchRelative: (
+    db: Database,
+    keys: ReadonlyArray<Uint8Array>,
+    millis: number
+  ) => Effect.Effect<ReadonlyArray<Option.Option<Pick<Stored, "expiresAt">>>, Failure>
 
   /** Keys that begin so, in order; at most `max`. */
   readonly matchPrefix: (
@@ -311,6 +317,8 @@ export class KtTransport extends Context.Tag("effect-kv/KtTransport")<KtTranspor
   readonly synchronize: (db: Database, hard: boolean) => Effect.Effect<void, Failure>
   /** Frees the room of what has expired. */
   readonly vacuum: (db: Database) => Effect.Effect<void, Failure>
+  /** The databases that there are. */
+  readonly databases: Effect.Effect<ReadonlyArray<DatabaseInfo>, Failure>
   readonly status: (db: Database) => Effect.Effect<ReadonlyMap<string, string>, Failure>
   readonly report: Effect.Effect<ReadonlyMap<string, string>, Failure>
   /** The last error that an operation failed with. */
@@ -329,9 +337,9 @@ export class KtTransport extends Context.Tag("effect-kv/KtTransport")<KtTranspor
  * @since 0.1.0
  * @category models
  */
-export interface Procedure<R = never> {
+export interface Procedure<out R = never> {
   readonly name: string
-  /** Runs in one transaction over all databases; if it fails, nothing was written. */
+  /** Runs in one transaction over all databases (of several storages, one in the other); if it fails, nothing was written. */
   readonly run: (
     transport: KtTransport["Type"],
     data: ReadonlyArray<Pair>,
@@ -340,11 +348,13 @@ export interface Procedure<R = never> {
 }
 
 /**
+ * What databases have besides their records.
+ *
  * @since 0.1.0
  * @category models
  */
 export interface Options<R = never> {
-  /** Procedures beside the built-in ones. One with the name of those takes its place. */
+  /** Procedures beside the built-in ones, whose names they cannot have. */
   readonly procedures?: ReadonlyArray<Procedure<R>> | undefined
   /**
    * Whether writes are recorded, in the storage of the first database, and under which number of a server, from 0 to

@@ -32,6 +32,8 @@ export interface Database {
   readonly storage: Storage.Storage["Type"]
   /** The place of the storage among all: those of a common transaction are taken in one order, whoever asks. */
   readonly rank: number
+  /** What is written with it: itself, and where its changes are logged. */
+  readonly shares: ReadonlyArray<Pick<Database, "rank" | "storage">>
   readonly keyspace: Bytes
   /** Has all that was written reach the disk. */
   readonly sync: Effect.Effect<void, StorageError>
@@ -136,6 +138,7 @@ const open = (
     name,
     path,
     rank,
+    shares: [{ rank, storage }],
     storage,
     sync,
     type: kind[0]
@@ -216,7 +219,7 @@ export const together = <A, E, R>(
   databases: Iterable<Database>,
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | StorageError, R> => {
-  const ranked = Array.from(databases).sort((a, b) => b.rank - a.rank)
+  const ranked = Array.from(databases).flatMap(({ shares }) => shares).sort((a, b) => b.rank - a.rank)
   let all: Effect.Effect<A, E | StorageError, R> = self
   for (const storage of new Set(ranked.map(({ storage }) => storage))) all = storage.transaction(all, { retry: true })
   return all

@@ -21,14 +21,15 @@ import type {
 import * as Storage from "../../Storage.js"
 import { InvalidKey, StorageError } from "../../StorageError.js"
 import { providing } from "../done.js"
-import { nextTurn, realMillis } from "../storage/compat.js"
+import { realMillis } from "../storage/compat.js"
 import { afterCommit } from "../storage/service.js"
+import { sweep } from "../storage/sweep.js"
 import { lastingContext } from "../storage/transactions.js"
 import { makeBulk } from "./bulk.js"
 import { bytesOf, latin1, utf8 } from "./bytes.js"
 import { Conditions } from "./conditions.js"
 import * as cursor from "./cursor.js"
-import { type Bytes, type Database, ofExpressions, onStorage, persistent, stored, together } from "./databases.js"
+import { type Database, ofExpressions, onStorage, persistent, stored, together } from "./databases.js"
 import * as matching from "./matching.js"
 import { parseLua } from "./numbers.js"
 import { divide, type Engine, type Given } from "./procedures/define.js"
@@ -36,9 +37,6 @@ import { procedures as builtIn } from "./procedures/index.js"
 import * as records from "./records.js"
 import { noCounts, report, status } from "./report.js"
 import { none as noLog, withLog } from "./updateLog.js"
-
-/** How many expired records are removed in one go. */
-const slice = 256
 
 /** The numbers and words that the original has for errors. */
 const codes: Partial<Record<KtError["reason"], readonly [code: number, message: string]>> = {
@@ -83,6 +81,16 @@ const build = <R>(
       database.isPersistent ? { ...database, keyspace: persistent(database.keyspace) } : database
     )
     const own = new Map(procedures.map((procedure) => [procedure.name, procedure]))
+    const taken = procedures.find(({ name }) => builtIn.has(name))
+    if (taken !== undefined) {
+      return yield* Effect.fail(
+        new KtError({
+          detail: "there is a built-in procedure of this name, which containers use; choose another one",
+          method: taken.name,
+          reason: "InvalidArgument"
+        })
+      )
+    }
     const provide = providing(yield* lastingContext<R>())
     const since = realMillis()
     const counts = noCounts()
@@ -139,6 +147,11 @@ const build = <R>(
       if (!isSet) counts.set_misses++
       return isSet
     }
+    const written = <A>(self: Effect.Effect<A, Failure>, count = 1): Effect.Effect<A, Failure> =>
+      Effect.map(self, (answer) => {
+        counts.set += count
+        return answer
+      })
     const countingRemove = (isRemoved: boolean): boolean => {
       counts.remove++
       if (!isRemoved) counts.remove_misses++
@@ -180,22 +193,9 @@ const build = <R>(
     const transport: KtTransport["Type"] = {
       get: (db, key) => on(db, ({ keyspace }) => Effect.map(keyspace.get(key), found)),
       getMany: (addresses) => Effect.map(bulk.getMany(addresses), (all) => all.map(counting)),
-      check: (db, key) =>
-        on(db, ({ keyspace }) =>
-          Effect.map(keyspace.get(key), (found) =>
-            Option.map(
-              counting(found),
-              (entry) => ({ bytes: stored(entry).value.length, expiresAt: entry.expiresAt })
-            ))),
-      set: (db, key, value, expiry) =>
-        on(db, ({ keyspace }) => {
-          counts.set++
-          return records.set(keyspace, key, value, expiry)
-        }),
-      setMany: (items) => {
-        counts.set += items.length
-        return bulk.setMany(items)
-      },
+      head: (db, key) => on(db, ({ keyspace }) => Effect.map(keyspace.head(key), (found) => counting(found))),
+      set: (db, key, value, expiry) => on(db, ({ keyspace }) => written(records.set(keyspace, key, value, expiry))),
+      setMany: (items) => written(bulk.setMany(items), items.length),
       add: (db, key, value, expiry) =>
         on(db, ({ keyspace }) =>
           Effect.map(records.write(keyspace, key, value, expiry, (isThere) => !isThere), countingSet)),
@@ -206,26 +206,31 @@ const build = <R>(
               isThere),
             countingSet
           )),
-      append: (db, key, value, expiry) => on(db, ({ keyspace }) => records.append(keyspace, key, value, expiry)),
+      append: (db, key, value, expiry) =>
+        on(db, ({ keyspace }) => written(records.append(keyspace, key, value, expiry))),
       increment: (db, key, by, orig, expiry) =>
-        trying(db, ({ keyspace }) => records.increment(keyspace, key, by, orig, expiry)),
+        trying(db, ({ keyspace }) => written(records.increment(keyspace, key, by, orig, expiry))),
       incrementDouble: (db, key, by, orig, expiry) =>
-        trying(db, ({ keyspace }) => records.incrementDouble(keyspace, key, by, orig, expiry)),
+        trying(db, ({ keyspace }) => written(records.incrementDouble(keyspace, key, by, orig, expiry))),
       cas: (db, key, expected, next, expiry) =>
         on(db, ({ keyspace }) => Effect.map(records.cas(keyspace, key, expected, next, expiry), countingSet)),
       remove: (db, key) => on(db, ({ keyspace }) => Effect.map(keyspace.remove(key), countingRemove)),
-      removeMany: (addresses) => {
-        counts.remove += addresses.length
-        return bulk.removeMany(addresses)
-      },
+      removeMany: (addresses) =>
+        Effect.map(bulk.removeMany(addresses), (removed) => {
+          counts.remove += addresses.length
+          counts.remove_misses += addresses.length - removed
+          return removed
+        }),
       seize: (db, key) =>
         on(db, ({ keyspace }) =>
           Effect.map(
             keyspace.take({ from: key, through: key }, 1),
             ([entry]) => counting(Option.map(Option.fromNullable(entry), stored))
           )),
-      touch: (db, keys, change) =>
-        on(db, (database) => together([database], records.touch(database.keyspace, keys, change))),
+      touch: (db, keys, expiry) =>
+        on(db, (database) => together([database], records.touch(database.keyspace, keys, expiry))),
+      touchRelative: (db, keys, millis) =>
+        on(db, (database) => together([database], records.touchRelative(database.keyspace, keys, millis))),
 
       matchPrefix: (db, prefix, max) => on(db, ({ keyspace }) => matching.matchPrefix(keyspace, prefix, max)),
       matchRegex: (db, regex, max) => trying(db, ({ keyspace }) => matching.matchRegex(keyspace, regex, max)),
@@ -235,7 +240,7 @@ const build = <R>(
       keys: (db) => Stream.unwrap(on(db, ({ keyspace }) => Effect.succeed(keyspace.keys()))),
       cursor: (db) => on(db, (database) => Effect.sync(() => cursor.make(database))),
 
-      call: (request) => noting(call(request)),
+      call: (request) => noting(Effect.suspend(() => call(request))),
 
       wait: (condition, millis) => conditions.wait(condition, millis),
       signal: (condition, all) => Effect.sync(() => conditions.signal(condition, all)),
@@ -249,8 +254,11 @@ const build = <R>(
             })
           )),
       synchronize: (db, hard) => on(db, ({ storage, sync }) => hard ? sync : storage.maintenance.flush),
-      vacuum: (db) => on(db, ({ keyspace }) => vacuum(keyspace)),
+      vacuum: (db) => on(db, ({ keyspace }) => Effect.asVoid(sweep(keyspace, {}))),
       status: (db) => on(db, status),
+      databases: Effect.succeed(
+        databases.map(({ index, isOrdered, name, path }) => ({ index, isOrdered, name, path }))
+      ),
       report: Effect.suspend(() => report(databases, counts, since)),
       lastError: Effect.sync(engine.lastError),
 
@@ -260,12 +268,6 @@ const build = <R>(
     }
     return transport
   })
-
-const vacuum = (keyspace: Bytes): Effect.Effect<void, StorageError> =>
-  Effect.flatMap(
-    keyspace.removeExpired({ limit: slice }),
-    ({ more }) => more ? Effect.zipRight(nextTurn, vacuum(keyspace)) : Effect.void
-  )
 
 /** @internal */
 export const makeOnStorage = <R>(

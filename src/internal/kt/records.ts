@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import { KtError } from "../../KtError.js"
-import type { Expiry, Failure, Later, Origin, Touched } from "../../KtTransport.js"
+import type { Expiry, Failure, Origin } from "../../KtTransport.js"
 import * as Storage from "../../Storage.js"
 import { withNow } from "../storage/compat.js"
 import { bytesOf, concat, equal } from "./bytes.js"
@@ -217,24 +217,46 @@ export const incrementDouble = (
     )
 }
 
+/** A time at which something expires, if it does. */
+type Expires = Pick<Storage.Entry, "expiresAt">
+
+/** Changes when records expire, and tells `told` of each that is there. */
+const touching = (
+  keyspace: Bytes,
+  keys: ReadonlyArray<Uint8Array>,
+  change: (before: Expires, now: number) => number | undefined,
+  told: (before: number | undefined, after: number | undefined) => number | undefined
+): Effect.Effect<ReadonlyArray<Option.Option<Expires>>, Failure> =>
+  withNow((now) =>
+    Effect.forEach(keys, (key) =>
+      keyspace.modify(key, (entry): readonly [Option.Option<Expires>, Storage.Change] => {
+        if (Option.isNone(entry)) return [Option.none(), Storage.keep]
+        const before = entry.value.expiresAt
+        const after = change(entry.value, now)
+        return [
+          Option.some({ expiresAt: told(before, after) }),
+          after === before ? Storage.keep : Storage.put(entry.value.value, after)
+        ]
+      }))
+  )
+
 /**
- * Changes when records expire; tells of each when it did before, and does now.
+ * Changes when records expire; tells when they did before.
  *
  * @internal
  */
-export const touch = (
-  keyspace: Bytes,
-  keys: ReadonlyArray<Uint8Array>,
-  change: Expiry | Later
-): Effect.Effect<ReadonlyArray<Option.Option<Touched>>, Failure> =>
-  withNow((now) =>
-    Effect.forEach(keys, (key) =>
-      keyspace.modify(key, (entry): readonly [Option.Option<Touched>, Storage.Change] => {
-        if (Option.isNone(entry)) return [Option.none(), Storage.keep]
-        const { expiresAt: before, value } = entry.value
-        const after = change._tag === "Later"
-          ? before === undefined ? undefined : before + change.millis
-          : expiresAt(change, now, entry.value)
-        return [Option.some({ after, before }), after === before ? Storage.keep : Storage.put(value, after)]
-      }))
+export const touch = (keyspace: Bytes, keys: ReadonlyArray<Uint8Array>, expiry: Expiry) =>
+  touching(keyspace, keys, (before, now) => expiresAt(expiry, now, before), (before) => before)
+
+/**
+ * Has records expire later, or earlier; tells when they do then.
+ *
+ * @internal
+ */
+export const touchRelative = (keyspace: Bytes, keys: ReadonlyArray<Uint8Array>, millis: number) =>
+  touching(
+    keyspace,
+    keys,
+    ({ expiresAt }) => expiresAt === undefined ? undefined : expiresAt + millis,
+    (_, after) => after
   )

@@ -9,11 +9,14 @@ import type { Failure } from "../../KtTransport.js"
 import { realMillis, withNow } from "../storage/compat.js"
 import type { Database } from "./databases.js"
 
-/** How often what was done, and how often in vain. */
+/**
+ * How often what was done, and how often in vain.
+ *
+ * @internal
+ */
 export interface Counts {
   get: number
   get_misses: number
-  misc: number
   remove: number
   remove_misses: number
   script: number
@@ -25,7 +28,6 @@ export interface Counts {
 export const noCounts = (): Counts => ({
   get: 0,
   get_misses: 0,
-  misc: 0,
   remove: 0,
   remove_misses: 0,
   script: 0,

@@ -120,14 +120,14 @@ const append = (log: Bytes, messages: ReadonlyArray<Uint8Array>): Effect.Effect<
   )
 
 /** A keyspace whose changes are logged. */
-const logged = (database: Database, first: Database, log: Bytes, serverId: number): Bytes => {
+const logged = (database: Database, log: Bytes, serverId: number): Bytes => {
   const { index, keyspace } = database
   const recording = <A>(
     self: Effect.Effect<A, StorageError | InvalidKey>,
     operations: (answer: A) => ReadonlyArray<Operation>
   ): Effect.Effect<A, StorageError | InvalidKey> =>
     together(
-      [database, first],
+      [database],
       Effect.tap(self, (answer) => {
         const done = operations(answer)
         return done.length === 0
@@ -209,10 +209,10 @@ export const withLog = (
   return first === undefined
     ? Effect.succeed({ databases, log: none })
     : Effect.map(first.storage.keyspace(name, { keys: "bytes" }), (log) => ({
-      databases: databases.map((database) => ({
-        ...database,
-        keyspace: logged(database, first, log, serverId)
-      })),
+      databases: databases.map((database) => {
+        const shared = { ...database, shares: [...database.shares, first] }
+        return { ...shared, keyspace: logged(shared, log, serverId) }
+      }),
       log: { changes: changes(log), list: list(log), remove: remove(log) }
     }))
 }

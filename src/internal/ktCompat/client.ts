@@ -3,6 +3,7 @@
  *
  * @internal
  */
+import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -16,6 +17,8 @@ import type {
   Answer,
   At,
   Dictionary,
+  Expiration as Expires,
+  ExpireTime,
   Failure,
   IncrementOptions,
   Key,
@@ -183,58 +186,40 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
   const putBack = (db: KtTransport.Database, { expiresAt, key, value }: KtTransport.Entry) =>
     transport.add(db, key, value, expiresAt === undefined ? never : { _tag: "At", millis: expiresAt })
 
-  const touching = <B>(
+  /** Touches records; of those that are there, what the transport told. */
+  const touchMany = (
     all: Iterable<K>,
-    change: KtTransport.Expiry | KtTransport.Later,
-    options: At | undefined,
-    told: (key: K, touched: Option.Option<KtTransport.Touched>) => B
-  ): Effect.Effect<ReadonlyArray<B>, Failure> => {
+    touch: (
+      bytes: ReadonlyArray<Uint8Array>
+    ) => Effect.Effect<ReadonlyArray<Option.Option<Pick<KtTransport.Stored, "expiresAt">>>, Failure>
+  ): Effect.Effect<ReadonlyMap<K, Expires>, Failure> => {
     const given = Array.from(all)
     return Effect.flatMap(
       encodeKeys(given),
       (bytes) =>
-        Effect.map(
-          transport.touch(dbOf(options), bytes, change),
-          (touched) => given.map((key, i) => told(key, touched[i] ?? Option.none()))
-        )
+        Effect.map(touch(bytes), (touched) =>
+          new Map(given.flatMap((key, i) => {
+            const told = touched[i]
+            return told === undefined || Option.isNone(told) ? [] : [[key, expirationOf(told.value.expiresAt)] as const]
+          })))
     )
   }
-  const expiration = (side: "before" | "after") => (touched: Option.Option<KtTransport.Touched>) =>
-    Option.isNone(touched) ? Expiration.Missing() : expirationOf(touched.value[side])
-  const touchOne = (
-    key: K,
-    change: KtTransport.Expiry | KtTransport.Later,
-    options: At | undefined,
-    side: "before" | "after"
-  ) =>
-    Effect.map(
-      touching([key], change, options, (_, touched) => expiration(side)(touched)),
-      ([only]) => only ?? Expiration.Missing()
+  const touching = (all: Iterable<K>, expireTime?: ExpireTime, options?: At) =>
+    withExpiry(
+      "touch",
+      { expireTime },
+      never,
+      (expiry) => touchMany(all, (keys) => transport.touch(dbOf(options), keys, expiry))
     )
-  const touchMany = (
-    all: Iterable<K>,
-    change: KtTransport.Expiry | KtTransport.Later,
-    options: At | undefined,
-    side: "before" | "after"
-  ) =>
-    Effect.map(
-      touching(all, change, options, (key, touched) => [key, expiration(side)(touched)] as const),
-      (all) => new Map(all.filter(([, { _tag }]) => _tag !== "Missing"))
-    )
-  const later = (method: string, seconds: number): Effect.Effect<KtTransport.Later, Failure> =>
+  const touchingRelative = (all: Iterable<K>, seconds: number, options?: At) =>
     Number.isFinite(seconds)
-      ? Effect.succeed({ _tag: "Later", millis: seconds * 1000 })
-      : Effect.fail(refuse(method, `${String(seconds)} is no number of seconds`))
+      ? touchMany(all, (keys) => transport.touchRelative(dbOf(options), keys, seconds * 1000))
+      : Effect.fail(refuse("touchRelative", `${String(seconds)} is no number of seconds`))
+  const only = (key: K) => (touched: ReadonlyMap<K, Expires>) => touched.get(key) ?? Expiration.Missing()
 
   const status = (options?: At) => Effect.map(transport.status(dbOf(options)), parsed)
   const field = (name: string) => (options?: At) => Effect.map(status(options), (fields) => Number(fields[name]))
-  const databases = Effect.map(
-    transport.report,
-    (report) =>
-      Array.from({ length: report.size }, (_, i) => report.get(`db_${i}`)).flatMap((text) =>
-        text === undefined ? [] : [text.slice(text.indexOf("path=") + "path=".length)]
-      )
-  )
+  const databases = Effect.map(transport.databases, Arr.map(({ path }) => path))
   const asBytes = (value: string | Uint8Array) => andThen(anyKey(value), Exit.succeed)
 
   return {
@@ -271,11 +256,11 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
     deserializeDict: (bytes) => readDict(values, bytes, nowhere),
     deserializeList: (bytes) => readList(values, bytes, nowhere),
     error: transport.lastError,
-    exists: (key, options) => withKey(key, (key) => Effect.map(transport.check(dbOf(options), key), Option.isSome)),
+    exists: (key, options) => withKey(key, (key) => Effect.map(transport.head(dbOf(options), key), Option.isSome)),
     expireTime: (key, options) =>
       withKey(key, (key) =>
         Effect.map(
-          transport.check(dbOf(options), key),
+          transport.head(dbOf(options), key),
           Option.map(({ expiresAt }) => {
             const xt = toXt(expiresAt)
             return xt === xtMax ? Infinity : xt
@@ -284,7 +269,7 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
     expires: (key, options) =>
       withKey(key, (key) =>
         Effect.map(
-          transport.check(dbOf(options), key),
+          transport.head(dbOf(options), key),
           (found) => Option.isNone(found) ? Expiration.Missing() : expirationOf(found.value.expiresAt)
         )),
     get: (key, options) =>
@@ -353,7 +338,7 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
     keys: (options) => Stream.mapEffect(transport.keys(dbOf(options)), keys.decode),
     keysNonlazy: (options) => Effect.flatMap(transport.matchPrefix(dbOf(options), none, Infinity), decodeKeys),
     length: (key, options) =>
-      withKey(key, (key) => Effect.map(transport.check(dbOf(options), key), Option.map(({ bytes }) => bytes))),
+      withKey(key, (key) => Effect.map(transport.get(dbOf(options), key), Option.map(({ value }) => value.length))),
     List: (key, options) => makeList(container(transport, dbOf(options), key, values)),
     listDatabases: Effect.flatMap(
       databases,
@@ -430,14 +415,10 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
     size: field("size"),
     status,
     synchronize: (options) => transport.synchronize(dbOf(options), options?.hard ?? false),
-    touch: (key, expireTime, options) =>
-      withExpiry("touch", { expireTime }, never, (expiry) => touchOne(key, expiry, options, "before")),
-    touchBulk: (all, expireTime, options) =>
-      withExpiry("touchBulk", { expireTime }, never, (expiry) => touchMany(all, expiry, options, "before")),
-    touchBulkRelative: (all, seconds, options) =>
-      Effect.flatMap(later("touchBulkRelative", seconds), (later) => touchMany(all, later, options, "after")),
-    touchRelative: (key, seconds, options) =>
-      Effect.flatMap(later("touchRelative", seconds), (later) => touchOne(key, later, options, "after")),
+    touch: (key, expireTime, options) => Effect.map(touching([key], expireTime, options), only(key)),
+    touchBulk: touching,
+    touchBulkRelative: touchingRelative,
+    touchRelative: (key, seconds, options) => Effect.map(touchingRelative([key], seconds, options), only(key)),
     ulogList: Effect.map(transport.ulogList, (files) =>
       files.map(({ bytes, latest, path }) => ({
         bytes,

@@ -93,14 +93,24 @@ export const find = (pairs: ReadonlyArray<Pair>, name: string): Uint8Array | und
   pairs.find(([found]) => latin1(found) === name)?.[1]
 
 /**
- * A number of an answer.
+ * A value that an answer has to have.
  *
  * @internal
  */
-export const numberIn = (pairs: ReadonlyArray<Pair>, name: string): number => {
+export const valueIn = (pairs: ReadonlyArray<Pair>, name: string): Exit.Exit<Uint8Array, KtError> => {
   const value = find(pairs, name)
-  return value === undefined ? NaN : Number(latin1(value))
+  return value === undefined
+    ? Exit.fail(new KtError({ detail: `the answer of a procedure lacks ${name}`, method: "call", reason: "Protocol" }))
+    : Exit.succeed(value)
 }
+
+/**
+ * A number that an answer has to have.
+ *
+ * @internal
+ */
+export const numberIn = (pairs: ReadonlyArray<Pair>, name: string): Exit.Exit<number, KtError> =>
+  Exit.map(valueIn(pairs, name), (value) => Number(latin1(value)))
 
 /** Names are ordinals, which come sorted as text over the wire. */
 const inOrder = (pairs: ReadonlyArray<Pair>): ReadonlyArray<Pair> =>

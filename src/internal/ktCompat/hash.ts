@@ -43,7 +43,7 @@ export const makeHash = <A>(container: Container<A>): Hash<A> => {
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
     call(container, name, "table_key", parameters, data)
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
-    Effect.map(asked, (pairs) => numberIn(pairs, "num"))
+    Effect.flatMap(asked, (pairs) => numberIn(pairs, "num"))
   const told = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) => Effect.map(counted(asked), (count) => count > 0)
   const field = (procedure: string, name: string, parameters: Parameters = {}) =>
     andThen(anyKey(name), (key) => ask(procedure, { ...parameters, key }))

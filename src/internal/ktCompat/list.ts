@@ -34,7 +34,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
     call(container, name, "key", parameters, data)
   const numbered = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>, name: string) =>
-    Effect.map(asked, (pairs) => numberIn(pairs, name))
+    Effect.flatMap(asked, (pairs) => numberIn(pairs, name))
   const given = (procedure: string, value: A, parameters: Parameters = {}) =>
     andThen(values.encode(value, at), (value) => ask(procedure, { ...parameters, value }))
   const found = (procedure: string, value: A) =>
@@ -100,7 +100,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
             (pairs) =>
               pairs.length === 0
                 ? Effect.fail(outOfBounds(container, "List.insert", index))
-                : Effect.succeed(numberIn(pairs, "length"))
+                : numberIn(pairs, "length")
           )
       ),
     length: numbered(Effect.suspend(() => ask("llen")), "num"),

@@ -58,7 +58,7 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
     call(container, name, "queue", parameters, data)
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
-    Effect.map(asked, (pairs) => numberIn(pairs, "num"))
+    Effect.flatMap(asked, (pairs) => numberIn(pairs, "num"))
   const scored = (method: string, score: number | undefined) =>
     whole(method, "a score", score, leastScore, greatestScore)
   const least = (method: string, { minScore }: QueueOptions): Exit.Exit<Parameters, KtError> =>
@@ -124,7 +124,7 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
         () =>
           andThen(
             values.encode(item, at),
-            (data) => Effect.map(ask("queue_add", { data, score }), (pairs) => numberIn(pairs, "id"))
+            (data) => Effect.flatMap(ask("queue_add", { data, score }), (pairs) => numberIn(pairs, "id"))
           )
       ),
     bpop,

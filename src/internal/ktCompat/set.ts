@@ -15,7 +15,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
     call(container, name, "key", parameters, data)
   const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
-    Effect.map(asked, (pairs) => numberIn(pairs, "num"))
+    Effect.flatMap(asked, (pairs) => numberIn(pairs, "num"))
   const many = (procedure: string, members: Iterable<A>) =>
     andThen(
       encodeAll(values, members, at),

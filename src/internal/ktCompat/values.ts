@@ -122,7 +122,17 @@ export const valuesOf = <A>(codec: Codec.Codec<A>, given: unknown): Values<A> =>
       )
       : codec.decode(text, at)
   },
-  encode: (value, at) => andThen(codec.encode(value, at), (stored) => Exit.succeed(bytesOf(stored)))
+  encode: (value, at) =>
+    andThen(codec.encode(value, at), (stored) =>
+      typeof stored === "string" && !codec.storesText
+        ? Exit.fail(
+          new Codec.CodecError({
+            ...at,
+            detail: "the codec stores text and does not say so; set storesText where it is made (Codec.make)",
+            operation: "encode"
+          })
+        )
+        : Exit.succeed(bytesOf(stored)))
 })
 
 /** @internal */

@@ -219,7 +219,7 @@ export const load = <C>(
   })
 
 /**
- * Changes a container, atomically, and keeps its expiry. `f` tells its answer, and whether it is to be written.
+ * Changes a container, and keeps its expiry. `f` tells its answer, and whether it is to be written.
  *
  * @internal
  */
@@ -258,16 +258,6 @@ export const mapOf = (data: Pairs): ByteMap => new Map(data.map(([name, value]) 
 /** @internal */
 export const pairsOf = (map: ReadonlyMap<string, Uint8Array>): Pairs =>
   Array.from(map, ([name, value]) => [fromLatin1(name), value])
-
-/**
- * Runs several operations of a database as one.
- *
- * @internal
- */
-export const atomically = <A, E>(
-  { database }: { readonly database: Database },
-  self: Effect.Effect<A, E>
-): Effect.Effect<A, E | Failure> => database.storage.transaction(self, { retry: true })
 
 /**
  * The keys that a procedure is to be given by a range: from `start`, before `stop`, and at most `count`; the key itself is

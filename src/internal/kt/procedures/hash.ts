@@ -5,10 +5,10 @@
  */
 import * as Effect from "effect/Effect"
 import { bytesOf, concat, fromLatin1, latin1, utf8 } from "../bytes.js"
+import { together } from "../databases.js"
 import {
   answer,
   arrays,
-  atomically,
   type Context,
   creates,
   define,
@@ -32,8 +32,8 @@ const fieldAndValue = { required: ["table_key", "key", "value"] } as const
 
 const packing = (name: string, what: (name: string, value: Uint8Array) => Uint8Array): Procedure =>
   define(name, field, ({ key, table_key }, context) =>
-    atomically(
-      context,
+    together(
+      [context.database],
       Effect.flatMap(load(maps, context, table_key), (fields) =>
         fields.size === 0
           ? Effect.succeed(num(0))
@@ -112,8 +112,8 @@ export const hashes: ReadonlyArray<Procedure> = [
   ),
   define("hunpack", { optional: ["prefix"], required: ["table_key"] }, ({ table_key }, context) => {
     const prefix = prefixOf(context.given, table_key)
-    return atomically(
-      context,
+    return together(
+      [context.database],
       Effect.flatMap(load(maps, context, table_key), (fields) =>
         Effect.as(
           context.keyspace.setMany(
@@ -131,8 +131,8 @@ export const hashes: ReadonlyArray<Procedure> = [
     "hpack",
     { optional: ["start", "stop", "count", "strict"], required: ["table_key"] },
     ({ table_key }, context) =>
-      atomically(
-        context,
+      together(
+        [context.database],
         Effect.flatMap(packed(context, table_key), (entries) =>
           edit(maps, context, table_key, (fields) => {
             for (const { key, value } of entries) fields.set(latin1(key), bytesOf(value))

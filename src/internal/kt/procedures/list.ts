@@ -7,10 +7,10 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Storage from "../../../Storage.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
+import { together } from "../databases.js"
 import {
   answer,
   arrays,
-  atomically,
   creates,
   define,
   edit,
@@ -82,8 +82,8 @@ const moving = (
         Option.match(entry, { onNone: () => Storage.keep, onSome: asItIs })
       ])
       : Effect.void
-    return atomically(
-      context,
+    return together(
+      [context.database],
       Effect.flatMap(Effect.zipRight(locked, popped(() => {})), (item) =>
         item === undefined ? Effect.succeed([]) : edit(arrays, context, dest, (items) => {
           push(items, item)
@@ -224,8 +224,8 @@ export const lists: ReadonlyArray<Procedure> = [
       if (format === undefined || (isStrict && isConstant(format))) {
         return refuse("lunpack", `${JSON.stringify(template)} is no format for an index; give one like "%04d"`)
       }
-      return atomically(
-        context,
+      return together(
+        [context.database],
         Effect.flatMap(load(arrays, context, key), (items) => {
           const start = number("start") ?? 0
           const first = start < 0 ? Math.max(0, start + items.length) : start
@@ -248,8 +248,8 @@ export const lists: ReadonlyArray<Procedure> = [
     "lpack",
     { optional: ["start", "stop", "count", "strict"], required: ["key"] },
     ({ key }, context) =>
-      atomically(
-        context,
+      together(
+        [context.database],
         Effect.flatMap(packed(context, key), (entries) =>
           edit(arrays, context, key, (items) => {
             for (const { value } of entries) items.push(bytesOf(value))

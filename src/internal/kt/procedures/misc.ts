@@ -6,35 +6,36 @@
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { Expiry, Failure, Later } from "../../../KtTransport.js"
+import type { Failure } from "../../../KtTransport.js"
 import type * as Storage from "../../../Storage.js"
 import { bytesOf, equal, latin1, utf8 } from "../bytes.js"
-import { keep, toXt } from "../expiry.js"
+import { type Bytes, together } from "../databases.js"
+import { keep, toXt, xtMax } from "../expiry.js"
 import { fnv, murmur } from "../hashing.js"
 import { parseLua, printLua } from "../numbers.js"
-import { touch } from "../records.js"
-import { all, answer, atomically, define, type Pairs, type Procedure, refuse } from "./define.js"
+import { touch, touchRelative } from "../records.js"
+import { all, answer, define, type Pairs, type Procedure, refuse } from "./define.js"
 
 const pairs = (entries: ReadonlyArray<Storage.Entry<Uint8Array>>): Pairs =>
   entries.map(({ key, value }) => [key, bytesOf(value)])
 
-/** Changes when records expire, by a number that each is given; answers with what `told` makes of that. */
+/** Changes when records expire, by a number that each is given; answers with what `told` makes of a time. */
 const touching = (
   name: string,
-  change: (given: number) => Expiry | Later,
-  told: (before: number, given: number) => number
+  touched: (keyspace: Bytes, key: Uint8Array, given: number | undefined) => ReturnType<typeof touch>,
+  told: (expiresAt: number | undefined, given: number) => number
 ): Procedure =>
-  define(name, {}, (_, context) =>
-    atomically(
-      context,
+  define(name, {}, (_, { data, database, keyspace }) =>
+    together(
+      [database],
       Effect.map(
-        Effect.forEach(context.data, ([key, value]) => {
+        Effect.forEach(data, ([key, value]) => {
           const given = parseLua(latin1(value))
           return Effect.map(
-            touch(context.keyspace, [key], given === undefined ? keep : change(Math.trunc(given))),
+            touched(keyspace, key, given),
             Arr.flatMap(Option.match({
               onNone: (): Pairs => [],
-              onSome: ({ before }): Pairs => [[key, utf8(printLua(told(toXt(before), Math.trunc(given ?? 0))))]]
+              onSome: ({ expiresAt }): Pairs => [[key, utf8(printLua(told(expiresAt, Math.trunc(given ?? 0))))]]
             }))
           )
         }),
@@ -45,8 +46,8 @@ const touching = (
 /** @internal */
 export const misc: ReadonlyArray<Procedure> = [
   define("move", { required: ["src", "dest"] }, ({ dest, src }, context) =>
-    atomically(
-      context,
+    together(
+      [context.database],
       Effect.flatMap(context.keyspace.get(src), (found): Effect.Effect<Pairs, Failure> => {
         if (Option.isNone(found)) return refuse("move", "there is no record at the source")
         const { expiresAt, value } = found.value
@@ -76,11 +77,17 @@ export const misc: ReadonlyArray<Procedure> = [
           ? []
           : answer("value", bytesOf(found.value.value).slice(number("start") ?? 0, number("stop"))))
   ),
-  touching("touch_bulk", (xt) => ({ _tag: "Xt", xt }), (before) => before),
+  touching(
+    "touch_bulk",
+    (keyspace, key, given) =>
+      touch(keyspace, [key], given === undefined ? keep : { _tag: "Xt", xt: Math.trunc(given) }),
+    toXt
+  ),
+  // What never expires is told as if it would then.
   touching(
     "touch_bulk_relative",
-    (given) => ({ _tag: "Later", millis: given * 1000 }),
-    (before, given) => before + given
+    (keyspace, key, given) => touchRelative(keyspace, [key], Math.trunc(given ?? 0) * 1000),
+    (expiresAt, given) => expiresAt === undefined ? xtMax + given : toXt(expiresAt)
   ),
   define(
     "expire_time",

@@ -13,13 +13,12 @@ import { afterCommit } from "../../storage/service.js"
 import { inTransaction } from "../../storage/transactions.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
 import { arrivalsIn, type Waiter } from "../conditions.js"
-import type { Bytes, Database } from "../databases.js"
+import { type Bytes, type Database, together } from "../databases.js"
 import { never } from "../expiry.js"
 import { padded } from "../numbers.js"
 import { incrementDouble } from "../records.js"
 import {
   answer,
-  atomically,
   type Context,
   define,
   fromOrdinals,
@@ -107,8 +106,8 @@ const putBack = (
   const { database, keyspace } = context
   const idStart = -digits
   return Effect.zipRight(
-    atomically(
-      context,
+    together(
+      [context.database],
       Effect.forEach(entries, ({ expiresAt, key, value }) =>
         Effect.flatMap(
           keyspace.modify(key, (found) =>
@@ -208,8 +207,8 @@ const equalTo = (
 
 const removing = (name: string, reverse: boolean): Procedure =>
   define(name, { optional: ["n", "min_score"], required: ["queue", "data"] }, ({ data, queue }, context) =>
-    atomically(
-      context,
+    together(
+      [context.database],
       Effect.map(
         Effect.flatMap(
           equalTo(context, range(context, queue, reverse), data, countOf(context.number("n"), Infinity), () => true),
@@ -301,8 +300,8 @@ export const queues: ReadonlyArray<Procedure> = [
     const score = context.number("score") ?? 0
     const { keyspace } = context
     const wanted = keyOf(queue, score, "")
-    const changed = atomically(
-      context,
+    const changed = together(
+      [context.database],
       Effect.flatMap(
         equalTo(
           context,
@@ -334,8 +333,8 @@ export const queues: ReadonlyArray<Procedure> = [
     ({ dest, queue }, context) =>
       equal(queue, dest)
         ? refuse("queue_transfer", "a queue cannot be transferred to itself; name another one")
-        : atomically(
-          context,
+        : together(
+          [context.database],
           Effect.flatMap(
             context.keyspace.take(items(queue, undefined), countOf(context.number("n"), 1)),
             (entries) =>
@@ -368,8 +367,8 @@ export const queues: ReadonlyArray<Procedure> = [
     ({ queue }, { keyspace }) => Effect.map(keyspace.stat(items(queue, undefined)), ({ entries }) => num(entries))
   ),
   define("queue_clear", { required: ["queue"] }, ({ queue }, context) =>
-    atomically(
-      context,
+    together(
+      [context.database],
       Effect.zipLeft(
         Effect.map(context.keyspace.clear(items(queue, undefined)), num),
         context.keyspace.remove(queue)

@@ -5,8 +5,9 @@
  */
 import * as Effect from "effect/Effect"
 import { fromLatin1, latin1, none } from "../bytes.js"
+import { together } from "../databases.js"
 import type { ByteMap } from "../formats.js"
-import { answer, atomically, define, edit, load, maps, ordinals, type Pairs, type Procedure, save } from "./define.js"
+import { answer, define, edit, load, maps, ordinals, type Pairs, type Procedure, save } from "./define.js"
 
 const num = (count: number): Pairs => answer("num", count)
 
@@ -21,8 +22,8 @@ const combining = (name: string, isIn: (member: string, a: ByteMap, b: ByteMap) 
       const all = [...a.keys(), ...b.keys()].filter((member) => isIn(member, a, b))
       return new Map(all.map((member) => [member, none]))
     })
-    return atomically(
-      context,
+    return together(
+      [context.database],
       dest === undefined
         ? Effect.map(combined, members)
         : Effect.flatMap(combined, (map) => Effect.as(save(maps, context, dest, map), members(map)))
