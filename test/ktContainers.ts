@@ -1,26 +1,14 @@
-/** What the tests of KtCompat's containers and procedures share. */
-import { assert, it } from "@effect/vitest"
+/** What the tests of KtCompat's containers and procedures share, beside what all tests of KtCompat do. */
+import { assert } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Effect, FastCheck as fc, Layer, Option, Runtime, TestClock } from "effect"
-import { Codec, KtCompat, KtError, KtTransport, type Storage, StorageError } from "effect-kv"
+import { Effect, FastCheck as fc, Option, Runtime } from "effect"
+import { Codec, KtCompat } from "effect-kv"
 import { type Engine, memory, postgres } from "./engines.js"
+import { hex, latin1 } from "./ktCompat.js"
+
+export { bytes, hex, invalidKey, ktError, latin1, start, testOn, unhex } from "./ktCompat.js"
 
 export type Text = KtCompat.KtCompat<string, string>
-
-/** When each test begins, in milliseconds since the epoch: within a second. */
-export const start = 1_600_000_000_250
-
-/** Text as bytes. */
-export const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, "utf8"))
-
-/** Bytes from their hexadecimal digits, between which may be blanks. */
-export const unhex = (digits: string): Uint8Array => Uint8Array.from(Buffer.from(digits.replaceAll(" ", ""), "hex"))
-
-/** The hexadecimal digits of bytes. */
-export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex")
-
-/** Bytes as text of a code unit a byte. */
-export const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("latin1")
 
 /** The bytes of a record as hexadecimal digits; undefined if there is none. */
 export const stored = (kt: Text, key: string, db?: number) =>
@@ -51,20 +39,6 @@ export const answers = (
     (answer) => deepStrictEqual(answer, expected, `${name} ${JSON.stringify(data)}`)
   )
 
-/** That an effect fails as a KtError for a reason; the error. */
-export const ktError = <A, E, R>(self: Effect.Effect<A, E, R>, reason: KtError.KtErrorReason) =>
-  Effect.map(Effect.flip(self), (error) => {
-    assert(error instanceof KtError.KtError, `expected a KtError, not ${String(error)}`)
-    assert.strictEqual(error.reason, reason, error.message)
-    return error
-  })
-
-/** That an effect fails because of a key. */
-export const invalidKey = <A, E, R>(self: Effect.Effect<A, E, R>) =>
-  Effect.map(Effect.flip(self), (error) => {
-    assert(error instanceof StorageError.InvalidKey, `expected an InvalidKey, not ${String(error)}`)
-  })
-
 /** That an effect fails because of a value. */
 export const codecError = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.flip(self), (error) => {
@@ -94,20 +68,6 @@ export const expiresAt = (kt: Text, key: string, expected: number | undefined, m
       message
     )
   })
-
-/** Two databases on an engine. */
-export const databases = (engine: Engine) =>
-  Layer.provideMerge(KtTransport.layer({ databases: ["first", "second"] }), engine.layer)
-
-/** Tests with databases of their own on an engine. */
-export const testOn =
-  (engine: Engine) =>
-  <A, E>(title: string, body: (kt: Text) => Effect.Effect<A, E, KtTransport.KtTransport | Storage.Storage>) =>
-    it.effect(title, () =>
-      Effect.zipRight(
-        TestClock.setTime(start),
-        Effect.provide(Effect.flatMap(KtCompat.make(), body), databases(engine))
-      ))
 
 /** How many times something random is tried: as often as an engine does it in a second or so. */
 export const runsOn = (engine: Engine, inMemory: number): number =>
@@ -157,3 +117,7 @@ export const parameterNames = [
 /** One of several texts. */
 export const oneOf = <const Texts extends ReadonlyArray<string>>(...texts: Texts): fc.Arbitrary<Texts[number]> =>
   fc.constantFrom(...texts)
+
+/** Items by their ordinals, as procedures are given and answer them. */
+export const ordinals = (items: Iterable<string>): Record<string, string> =>
+  Object.fromEntries(Array.from(items, (item, i) => [`${i}`, item]))

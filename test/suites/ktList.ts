@@ -246,11 +246,11 @@ export const suite = (engine: Engine) =>
           yield* ktError(list.remove(0), "IndexOutOfBounds")
           yield* ktError(list.insert(1, "a"), "IndexOutOfBounds")
           assert.strictEqual(yield* list.clear, false)
-          assert.strictEqual(yield* kt.count(), 0)
           nothing(yield* list.popLeft)
           nothing(yield* list.popRight)
           nothing(yield* list.pop())
           assert.strictEqual(yield* list.removeRange(), 0)
+          assert.strictEqual(yield* kt.count(), 0)
         }))
 
       test("U114: getRange is Python's slice, for every start and stop on lists of none to six", (kt) =>
@@ -503,6 +503,9 @@ export const suite = (engine: Engine) =>
           yield* unpacked({ format: "%d", prefix: "i", start: -2, stop: 99 }, "i4=e", "i5=f")
           yield* unpacked({ format: "<%02x>%%", prefix: "", start: 5 }, "<05>%=f")
           yield* unpacked({ format: "%3d", prefix: "i", start: 5 }, "i  5=f")
+          // What would give several items one key is none.
+          for (const format of ["x", "", "%%", "%f", "%-4d"]) yield* ktError(list.unpack({ format }), "InvalidArgument")
+          assert.strictEqual(yield* kt.count(), 1)
         }))
 
       test("U123: the order of the keys is that of the list to 9,999, and breaks there", (kt) =>
@@ -585,7 +588,7 @@ export const suite = (engine: Engine) =>
           yield* codecError(list.popLeft)
           yield* codecError(list.popRight)
           yield* codecError(list.pop())
-          for (const index of [0, 2, 4, -3, -5]) {
+          for (const index of [0, 2, 4, -1, -3, -5]) {
             yield* codecError(list.pop(index))
             yield* codecError(list.remove(index))
             yield* codecError(list.index(index))

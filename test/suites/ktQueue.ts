@@ -306,6 +306,11 @@ export const suite = (engine: Engine) =>
           deepStrictEqual(yield* queue.rpopMany(2, { minScore: 1 }), ["c", "b"])
           deepStrictEqual(yield* queue.popMany(9, { minScore: 1 }), ["a"])
           nothing(yield* queue.pop({ minScore: 1 }))
+          nothing(yield* queue.pop({ minScore: Infinity }))
+          for (const minScore of [-Infinity, -1e300, leastScore - 1]) {
+            deepStrictEqual(yield* queue.peekMany(9, { minScore }), ["b", "a"], `${minScore}`)
+          }
+          yield* ktError(queue.pop({ minScore: NaN }), "InvalidArgument")
           deepStrictEqual(yield* queue.popMany(9, { minScore: 0 }), ["b", "a"])
         }))
 
@@ -485,7 +490,7 @@ export const suite = (engine: Engine) =>
           yield* queue.extend(["1", "2"])
           assert.strictEqual(yield* kt.Queue("q").count, 0)
           some(yield* queue.transfer("dest"), "1")
-          assert.strictEqual(yield* kt.Queue("dest", { db: "second" }).count, 1)
+          assert.strictEqual(yield* kt.Queue("dest", { db: "b" }).count, 1)
           assert.strictEqual(yield* queue.clear, 1)
           assert.strictEqual(yield* kt.count(), 0)
           yield* ktError(kt.Queue("q", { db: 2 }).add("1"), "NoDatabase")

@@ -109,6 +109,12 @@ export const suite = (engine: Engine) =>
         nothing(yield* Fiber.poll(choosy))
         yield* queue.add("high", { score: 5 })
         some(yield* Fiber.join(choosy), "high")
+        const another = yield* waiting(queue.bpop({ minScore: 5 }))
+        yield* queue.add("raised")
+        yield* turns
+        nothing(yield* Fiber.poll(another))
+        yield* queue.setPriority("raised", 5)
+        some(yield* Fiber.join(another), "raised")
       }))
 
     test("U134: does not wait in a transaction, but takes what is there", (kt) =>

@@ -237,7 +237,7 @@ export const suite = (engine: Engine) =>
         Effect.gen(function*() {
           yield* kt.Set("s").add("a")
           yield* kt.Set("s", { db: 1 }).add("b")
-          yield* kt.Set("t", { db: "second" }).add("c")
+          yield* kt.Set("t", { db: "b" }).add("c")
           deepStrictEqual(sorted(yield* kt.Set("s", { db: 1 }).union("t", "dest")), ["b", "c"])
           assert.strictEqual(yield* kt.exists("dest"), false)
           assert.strictEqual(yield* kt.Set("dest", { db: 1 }).count, 2)
