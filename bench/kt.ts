@@ -4,7 +4,7 @@
  *
  *     npm run bench -- kt
  *
- * It takes about two minutes and 2 GB. It says how long it took to fill the databases of a million: that is not measured
+ * It takes one or two minutes and 1.3 GB. It says how long it took to fill the databases of a million: that is not measured
  * in turns. A rate that is aimed for is the median's.
  */
 import { Context, Effect, Fiber, Layer, Option, Runtime, Stream } from "effect"

@@ -10,6 +10,7 @@ import * as Stream from "effect/Stream"
 import { KtError } from "../../KtError.js"
 import type { Cursor, Entry, Failure } from "../../KtTransport.js"
 import type * as Storage from "../../Storage.js"
+import { oneByOne } from "../done.js"
 import { copyBytes } from "../storage/keys.js"
 import { type Database, stored } from "./databases.js"
 import { write } from "./records.js"
@@ -128,14 +129,13 @@ export const make = (database: Database): Cursor => {
         if (entry === undefined) return Stream.empty
         const { cleared } = database
         return Stream.concat(
-          Stream.mapEffect(
+          oneByOne(
             keyspace.entries(isBackward ? { reverse: true, through: entry.key } : { from: entry.key }),
-            (found) =>
-              Effect.sync(() => {
-                // What was read before the database was cleared gives no position in it.
-                stand(found.key, true, cleared)
-                return stored(found)
-              })
+            (found) => {
+              // What was read before the database was cleared gives no position in it.
+              stand(found.key, true, cleared)
+              return stored(found)
+            }
           ),
           Stream.execute(Effect.sync(() => stand(undefined)))
         )

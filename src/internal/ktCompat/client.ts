@@ -11,7 +11,6 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import * as Codec from "../../Codec.js"
 import type {
   Answer,
@@ -30,7 +29,7 @@ import type {
 import type { KtError } from "../../KtError.js"
 import * as KtTransport from "../../KtTransport.js"
 import type { InvalidKey } from "../../StorageError.js"
-import { andThen, forEach, missed } from "../done.js"
+import { andThen, forEach, mapStream, missed } from "../done.js"
 import { latin1, none, textOf, utf8 } from "../kt/bytes.js"
 import { keep, never, toXt, xtMax } from "../kt/expiry.js"
 import { withNow } from "../storage/compat.js"
@@ -329,13 +328,13 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
         (expiry, orig) => withKey(key, (key) => transport.incrementDouble(dbOf(options), key, by, orig, expiry))
       ),
     items: (options) =>
-      Stream.mapEffect(
+      mapStream(
         transport.entries(dbOf(options)),
         ({ key, value }) =>
           andThen(keys.decode(key), (key) =>
             andThen(values.decode(value, at(key)), (value) => Exit.succeed([key, value] as const)))
       ),
-    keys: (options) => Stream.mapEffect(transport.keys(dbOf(options)), keys.decode),
+    keys: (options) => mapStream(transport.keys(dbOf(options)), keys.decode),
     keysNonlazy: (options) => Effect.flatMap(transport.matchPrefix(dbOf(options), none, Infinity), decodeKeys),
     length: (key, options) =>
       withKey(key, (key) => Effect.map(transport.get(dbOf(options), key), Option.map(({ value }) => value.length))),
@@ -432,7 +431,7 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
     update: setBulk,
     vacuum: (options) => transport.vacuum(dbOf(options)),
     values: (options) =>
-      Stream.mapEffect(
+      mapStream(
         transport.entries(dbOf(options)),
         ({ key, value }) => values.decode(value, at(key))
       ),

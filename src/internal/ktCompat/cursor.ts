@@ -2,11 +2,11 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as Stream from "effect/Stream"
 import type { Cursor, Failure } from "../../KtCompat.js"
 import type * as KtTransport from "../../KtTransport.js"
-import { andThen } from "../done.js"
+import { andThen, mapStream } from "../done.js"
 import { keep } from "../kt/expiry.js"
 import { takingOut } from "./containers.js"
 import { at, expiryOf, type Keys, nowhere, refuse, type Values } from "./values.js"
@@ -21,7 +21,7 @@ export const makeCursor = <K, A>(
   const key = ({ key }: KtTransport.Entry): Effect.Effect<K, Failure> => keys.decode(key)
   const value = ({ key, value }: KtTransport.Entry): Effect.Effect<A, Failure> => values.decode(value, at(key))
   const both = (entry: KtTransport.Entry): Effect.Effect<readonly [K, A], Failure> =>
-    andThen(key(entry), (key) => Effect.map(value(entry), (value) => [key, value] as const))
+    andThen(key(entry), (key) => andThen(value(entry), (value) => Exit.succeed([key, value] as const)))
   const reading = <B>(
     f: (entry: KtTransport.Entry) => Effect.Effect<B, Failure>
   ) =>
@@ -29,12 +29,14 @@ export const makeCursor = <K, A>(
     Effect.flatMap(
       cursor.get(step),
       (found): Effect.Effect<Option.Option<B>, Failure> =>
-        Option.isNone(found) ? Effect.succeedNone : Effect.map(f(found.value), Option.some)
+        Option.isNone(found)
+          ? Effect.succeedNone
+          : andThen(f(found.value), (value) => Exit.succeed(Option.some(value)))
     )
   const jumping = (jump: (key?: Uint8Array) => Effect.Effect<boolean, Failure>) => (key?: K) =>
     key === undefined ? jump() : andThen(keys.encode(key), jump)
   return {
-    entries: Stream.mapEffect(cursor.entries, both),
+    entries: mapStream(cursor.entries, both),
     get: reading(both),
     isValid: Effect.map(cursor.get(false), Option.isSome),
     jump: jumping(cursor.jump),
