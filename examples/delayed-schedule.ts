@@ -9,7 +9,7 @@ import { KtCompat } from "effect-kv"
 
 const Reminder = Schema.Struct({ due: Schema.DateTimeUtc, text: Schema.String })
 
-class Reminders extends KtCompat.Tag<Reminders>()("reminders/Reminders", { values: Reminder }) {}
+class Reminders extends KtCompat.Tag<Reminders>()("reminders/Reminders", { value: Reminder }) {}
 
 /** Signalled when there is a new reminder. */
 const added = "reminders added"

@@ -739,7 +739,7 @@ export interface KtCompat<in out K extends Key, in out A> {
  */
 export interface Options<A, I, R> {
   /** The serializer of values: a `Codec`, or a `Schema`, whose values are JSON; `binary`. */
-  readonly values?: Schema.Schema<A, I, R> | Codec.Codec<A, R> | undefined
+  readonly value?: Schema.Schema<A, I, R> | Codec.Codec<A, R> | undefined
   /** The database that methods are about if they are not told; 0. */
   readonly db?: KtTransport.Database | undefined
 }
@@ -754,7 +754,7 @@ export interface Options<A, I, R> {
 export const make: {
   (options?: Options<string, string, never>): Effect.Effect<KtCompat<string, string>, never, KtTransport.KtTransport>
   <A, I, R = never>(
-    options: Options<A, I, R> & { readonly values: Schema.Schema<A, I, R> | Codec.Codec<A, R> }
+    options: Options<A, I, R> & { readonly value: Schema.Schema<A, I, R> | Codec.Codec<A, R> }
   ): Effect.Effect<KtCompat<string, A>, never, KtTransport.KtTransport | R>
 } = internal.make
 
@@ -769,7 +769,7 @@ export const makeBytes: {
     options?: Options<string, string, never>
   ): Effect.Effect<KtCompat<Uint8Array, string>, never, KtTransport.KtTransport>
   <A, I, R = never>(
-    options: Options<A, I, R> & { readonly values: Schema.Schema<A, I, R> | Codec.Codec<A, R> }
+    options: Options<A, I, R> & { readonly value: Schema.Schema<A, I, R> | Codec.Codec<A, R> }
   ): Effect.Effect<KtCompat<Uint8Array, A>, never, KtTransport.KtTransport | R>
 } = internal.makeBytes
 
@@ -796,7 +796,7 @@ export interface TagClass<Self, Id extends string, A, R> extends Context.TagClas
  *
  * const Job = Schema.Struct({ url: Schema.String, attempts: Schema.Number })
  *
- * class Jobs extends KtCompat.Tag<Jobs>()("app/Jobs", { values: Job }) {}
+ * class Jobs extends KtCompat.Tag<Jobs>()("app/Jobs", { value: Job }) {}
  *
  * const program = Effect.gen(function*() {
  *   const queue = (yield* Jobs).Queue("downloads")
@@ -813,7 +813,7 @@ export interface TagClass<Self, Id extends string, A, R> extends Context.TagClas
 export const Tag = <Self>() =>
 <const Id extends string, A, I, R = never>(
   id: Id,
-  options: Options<A, I, R> & { readonly values: Schema.Schema<A, I, R> | Codec.Codec<A, R> }
+  options: Options<A, I, R> & { readonly value: Schema.Schema<A, I, R> | Codec.Codec<A, R> }
 ): TagClass<Self, Id, A, R> => {
   const tag = Context.Tag(id)<Self, KtCompat<string, A>>()
   // Values, not getters: layers are shared by reference.

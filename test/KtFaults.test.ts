@@ -193,7 +193,7 @@ for (const engine of kinds) {
 
     it.effect("keys and values of any bytes, empty ones and the longest", () =>
       Effect.gen(function*() {
-        const kt = yield* KtCompat.makeBytes({ values: KtCompat.none })
+        const kt = yield* KtCompat.makeBytes({ value: KtCompat.none })
         const keys = [bytes(""), bytes("\0"), bytes("\xff".repeat(2048)), new Uint8Array(range(256)), bytes("a\0b")]
         for (const key of keys) yield* kt.set(key, key)
         for (const key of keys) deepStrictEqual(yield* value(kt.get(key)), key)
@@ -349,7 +349,7 @@ for (const engine of [sqliteFile, memory]) {
   describeOn(engine, "much of KtCompat", () => {
     it.effect("a value of 32 MB", () =>
       Effect.gen(function*() {
-        const kt = yield* KtCompat.make({ values: KtCompat.none })
+        const kt = yield* KtCompat.make({ value: KtCompat.none })
         const large = new Uint8Array(32 * 2 ** 20).fill(7)
         large[large.length - 1] = 1
         yield* kt.set("large", large)
@@ -434,7 +434,7 @@ describe("dictionaries of KtCompat", () => {
 
   it.effect("bytes that were given or taken can be changed without changing what is stored", () =>
     Effect.gen(function*() {
-      const kt = yield* KtCompat.makeBytes({ values: KtCompat.none })
+      const kt = yield* KtCompat.makeBytes({ value: KtCompat.none })
       const [key, given] = [bytes("k"), bytes("value")]
       const list = kt.List(bytes("l"))
       const queue = kt.Queue(bytes("q"))
@@ -496,14 +496,14 @@ describe("what cannot be decoded", () => {
   it.effect("goes back beside what has its number by then", () =>
     Effect.gen(function*() {
       const go = yield* Deferred.make<void>()
-      const texts = (yield* KtCompat.make({ values: Schema.String })).Queue("q")
+      const texts = (yield* KtCompat.make({ value: Schema.String })).Queue("q")
       const late = Schema.transformOrFail(Schema.String, Schema.Number, {
         decode: (text, _, ast) =>
           Effect.zipRight(Deferred.await(go), Effect.fail(new ParseResult.Type(ast, text, "no number"))),
         encode: (number) => Effect.succeed(String(number)),
         strict: true
       })
-      const popped = yield* Effect.fork(Effect.exit((yield* KtCompat.make({ values: late })).Queue("q").bpop()))
+      const popped = yield* Effect.fork(Effect.exit((yield* KtCompat.make({ value: late })).Queue("q").bpop()))
       yield* texts.add("old")
       yield* Effect.repeatN(Effect.yieldNow(), 100)
       assert.strictEqual(yield* texts.count, 0)
@@ -521,7 +521,7 @@ describe("what cannot be decoded", () => {
         encode: (text) => Effect.succeed(text),
         strict: true
       })
-      const kt = yield* KtCompat.make({ values: slow })
+      const kt = yield* KtCompat.make({ value: slow })
       const [queue, list, set, schedule] = [kt.Queue("q"), kt.List("l"), kt.Set("s"), kt.Schedule("later")]
       yield* queue.extend(["1", "2"])
       yield* list.append("1")
@@ -677,8 +677,8 @@ describe("cursors of KtCompat", () => {
 
   it.scoped("write nothing that cannot be read again", () =>
     Effect.gen(function*() {
-      const values = Codec.encrypted(Codec.text, Redacted.make(new Uint8Array(32).fill(1)))
-      const kt = yield* KtCompat.make({ values })
+      const sealed = Codec.encrypted(Codec.text, Redacted.make(new Uint8Array(32).fill(1)))
+      const kt = yield* KtCompat.make({ value: sealed })
       yield* kt.set("a", "1")
       const cursor = yield* kt.cursor()
       yield* cursor.jump()
@@ -761,7 +761,7 @@ describe("numbers with 15 decimals", () => {
 
   it.effect("are exact over thousands of steps, also across zero", () =>
     Effect.gen(function*() {
-      const kt = yield* KtCompat.make({ values: KtCompat.none })
+      const kt = yield* KtCompat.make({ value: KtCompat.none })
       const steps = fc.sample(
         fc.oneof(
           fc.double({ max: 5, min: -5, noNaN: true }),

@@ -196,7 +196,7 @@ for (const engine of kinds) {
           if (change._tag === "Set") again.set(text(change.key), text(change.value))
           else if (change._tag === "Remove") again.delete(text(change.key))
         }
-        const records = yield* Stream.runCollect((yield* KtCompat.make({ values: KtCompat.none })).items())
+        const records = yield* Stream.runCollect((yield* KtCompat.make({ value: KtCompat.none })).items())
         deepStrictEqual(
           [...again].sort(),
           Array.from(records, ([key, value]) => [key, text(value)] as [string, string]).sort()

@@ -14,9 +14,9 @@ const Sealed = Schema.transformOrFail(Schema.String, Schema.Number, {
   strict: true
 })
 
-class Users extends KtCompat.Tag<Users>()("Users", { values: User }) {}
-class Raw extends KtCompat.Tag<Raw>()("Raw", { db: "raw", values: KtCompat.none }) {}
-class Seals extends KtCompat.Tag<Seals>()("Seals", { values: Sealed }) {}
+class Users extends KtCompat.Tag<Users>()("Users", { value: User }) {}
+class Raw extends KtCompat.Tag<Raw>()("Raw", { db: "raw", value: KtCompat.none }) {}
+class Seals extends KtCompat.Tag<Seals>()("Seals", { value: Sealed }) {}
 
 declare const kt: KtCompat.KtCompat<string, string>
 declare const users: KtCompat.KtCompat<string, User>
@@ -37,22 +37,22 @@ describe("a client", () => {
     expect(KtCompat.make({ db: "a" })).type.toBe<
       Effect.Effect<KtCompat.KtCompat<string, string>, never, KtTransport.KtTransport>
     >()
-    expect(KtCompat.make({ values: User })).type.toBe<
+    expect(KtCompat.make({ value: User })).type.toBe<
       Effect.Effect<KtCompat.KtCompat<string, User>, never, KtTransport.KtTransport>
     >()
-    expect(KtCompat.make({ values: KtCompat.json })).type.toBe<
+    expect(KtCompat.make({ value: KtCompat.json })).type.toBe<
       Effect.Effect<KtCompat.KtCompat<string, unknown>, never, KtTransport.KtTransport>
     >()
-    expect(KtCompat.make({ values: Sealed })).type.toBe<
+    expect(KtCompat.make({ value: Sealed })).type.toBe<
       Effect.Effect<KtCompat.KtCompat<string, number>, never, KtTransport.KtTransport | Secret>
     >()
-    expect(KtCompat.make({ values: Codec.json(Sealed) })).type.toBe<
+    expect(KtCompat.make({ value: Codec.json(Sealed) })).type.toBe<
       Effect.Effect<KtCompat.KtCompat<string, number>, never, KtTransport.KtTransport | Secret>
     >()
     expect(KtCompat.makeBytes()).type.toBe<
       Effect.Effect<KtCompat.KtCompat<Uint8Array, string>, never, KtTransport.KtTransport>
     >()
-    expect(KtCompat.makeBytes({ values: KtCompat.none })).type.toBe<
+    expect(KtCompat.makeBytes({ value: KtCompat.none })).type.toBe<
       Effect.Effect<KtCompat.KtCompat<Uint8Array, Uint8Array>, never, KtTransport.KtTransport>
     >()
   })

@@ -158,7 +158,7 @@ export const suite = (engine: Engine) =>
 
       it.scoped("in the order of bytes", () =>
         Effect.gen(function*() {
-          const kt = yield* KtCompat.makeBytes({ values: KtCompat.none })
+          const kt = yield* KtCompat.makeBytes({ value: KtCompat.none })
           const keys = ["", "00", "0000", "7f", "80", "80ff", "c3a9", "ff", "ff00", "ffff"]
           const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, "hex"))
           yield* kt.setBulk([...keys].reverse().map((key) => [bytes(key), bytes("ff00")] as const))
@@ -384,7 +384,7 @@ export const suite = (engine: Engine) =>
       it.scoped("not what cannot be decoded, when it seizes", () =>
         Effect.gen(function*() {
           const text = yield* KtCompat.make()
-          const kt = yield* KtCompat.make({ values: Schema.Number })
+          const kt = yield* KtCompat.make({ value: Schema.Number })
           yield* text.setBulk({ a: "1", b: "no number", c: "3" }, { expireTime: "1 hour" })
           const cursor = yield* kt.cursor()
           yield* cursor.jump("b")
@@ -632,7 +632,7 @@ export const suite = (engine: Engine) =>
         yield* cursor.jump("b")
         yield* ktError(cursor.setValue("x", { expireTime: KtCompat.expire(NaN), step: true }), "InvalidArgument")
         yield* isAt(cursor, "b")
-        const numbers = yield* (yield* KtCompat.make({ values: Schema.Int })).cursor()
+        const numbers = yield* (yield* KtCompat.make({ value: Schema.Int })).cursor()
         yield* numbers.jump("b")
         const error = yield* Effect.flip(numbers.setValue(1.5, { step: true }))
         assert.strictEqual(error._tag, "CodecError")

@@ -337,7 +337,7 @@ export const suite = (engine: Engine) =>
           fc.boolean(),
           (commands, isLogged) =>
             Effect.gen(function*() {
-              const kt = yield* KtCompat.make({ values: KtCompat.none })
+              const kt = yield* KtCompat.make({ value: KtCompat.none })
               const model: Model = { databases: [new Map(), new Map()], now: start }
               for (const command of commands) {
                 const expectedAnswer = expected(model, command)

@@ -446,7 +446,7 @@ export const suite = (engine: Engine) =>
           yield* kt.set(new Uint8Array(2048).fill(255), "long")
           yield* invalidKey(kt.set(new Uint8Array(2049), "v"))
           assert.strictEqual(yield* kt.removeBulk(keys), keys.length)
-          const numbers = yield* KtCompat.makeBytes({ db: 1, values: KtCompat.json })
+          const numbers = yield* KtCompat.makeBytes({ db: 1, value: KtCompat.json })
           yield* numbers.set(unhex("fe"), 7)
           deepStrictEqual(yield* numbers.get(unhex("fe")), some(7))
         }))

@@ -327,7 +327,7 @@ export const suite = (engine: Engine) =>
           yield* kt.List("l").extend(["x", "y"])
           yield* kt.touch("c")
           yield* Effect.gen(function*() {
-            const copy = yield* KtCompat.makeBytes({ values: KtCompat.none })
+            const copy = yield* KtCompat.makeBytes({ value: KtCompat.none })
             for (const change of yield* collect(kt.changes())) {
               if (change.database !== 0) continue
               if (change._tag === "Set") {

@@ -21,9 +21,9 @@ const Marked = Schema.transformOrFail(Schema.String, Schema.String, {
   strict: true
 })
 
-class Users extends KtCompat.Tag<Users>()("test/Users", { values: User }) {}
-class OtherUsers extends KtCompat.Tag<OtherUsers>()("test/OtherUsers", { db: "b", values: Codec.msgpack(User) }) {}
-class Marks extends KtCompat.Tag<Marks>()("test/Marks", { values: Marked }) {}
+class Users extends KtCompat.Tag<Users>()("test/Users", { value: User }) {}
+class OtherUsers extends KtCompat.Tag<OtherUsers>()("test/OtherUsers", { db: "b", value: Codec.msgpack(User) }) {}
+class Marks extends KtCompat.Tag<Marks>()("test/Marks", { value: Marked }) {}
 
 /** Lengths at which a number of seven bits a byte gets longer, and their bytes. */
 const lengths: ReadonlyArray<readonly [number, string]> = [
@@ -152,7 +152,7 @@ export const suite = (engine: Engine) =>
 
       test("U6: any Schema is JSON; any Codec is itself", (kt) =>
         Effect.gen(function*() {
-          const users = yield* KtCompat.make({ values: User })
+          const users = yield* KtCompat.make({ value: User })
           yield* users.set("ada", ada)
           deepStrictEqual(yield* kt.get("ada"), some("{\"born\":\"1815-12-10T00:00:00.000Z\",\"name\":\"Ada\"}"))
           deepStrictEqual(yield* users.get("ada"), some(ada))

@@ -470,21 +470,28 @@ const open = <K extends Key, A, R>(
     return makeClient({ db, keys, transport, values })
   })
 
-type Given<A, I, R> = Options<A, I, R> & { readonly values: Schema.Schema<A, I, R> | Codec.Codec<A, R> }
+/** Text needs nothing, and nothing can go wrong with it that would have to be caught. */
+const openText = <K extends Key>(keys: Keys<K>, db: KtTransport.Database): Client<K, string> =>
+  Effect.map(
+    KtTransport.KtTransport,
+    (transport) => makeClient({ db, keys, transport, values: valuesOf(Codec.text, Codec.text) })
+  )
+
+type Given<A, I, R> = Options<A, I, R> & { readonly value: Schema.Schema<A, I, R> | Codec.Codec<A, R> }
 type Client<K extends Key, A, R = never> = Effect.Effect<KtCompat<K, A>, never, KtTransport.KtTransport | R>
 
 /** @internal */
 export function make(options?: Options<string, string, never>): Client<string, string>
 export function make<A, I, R>(options: Given<A, I, R>): Client<string, A, R>
-export function make<A, I, R>({ db = 0, values }: Options<A, I, R> = {}) {
-  return values === undefined ? open(textKeys, Codec.text, db) : open(textKeys, codecOf(values), db)
+export function make<A, I, R>({ db = 0, value }: Options<A, I, R> = {}) {
+  return value === undefined ? openText(textKeys, db) : open(textKeys, codecOf(value), db)
 }
 
 /** @internal */
 export function makeBytes(options?: Options<string, string, never>): Client<Uint8Array, string>
 export function makeBytes<A, I, R>(options: Given<A, I, R>): Client<Uint8Array, A, R>
-export function makeBytes<A, I, R>({ db = 0, values }: Options<A, I, R> = {}) {
-  return values === undefined ? open(byteKeys, Codec.text, db) : open(byteKeys, codecOf(values), db)
+export function makeBytes<A, I, R>({ db = 0, value }: Options<A, I, R> = {}) {
+  return value === undefined ? openText(byteKeys, db) : open(byteKeys, codecOf(value), db)
 }
 
 // --- Procedures ---
