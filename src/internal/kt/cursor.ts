@@ -147,9 +147,10 @@ export const make = (database: Database): Cursor => {
         (entries): Effect.Effect<Option.Option<Entry>, Failure> => {
           const [entry] = entries
           if (entry === undefined) return Effect.succeedNone
-          stand(entry.key)
           const found = Option.some(stored(entry))
-          return step ? Effect.as(further(entries), found) : Effect.succeed(found)
+          if (step) return Effect.as(further(entries), found)
+          stand(entry.key)
+          return Effect.succeed(found)
         }
       ),
     jump: (key) =>

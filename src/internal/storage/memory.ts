@@ -96,10 +96,11 @@ const makeDriver = <K extends string | Uint8Array>(
   }
   const scan = (bounds: Bounds<K>, now: number): Array<Row> => {
     const found: Array<Row> = []
-    for (const row of inBounds(table.byKey, kind, bounds)) {
-      if (found.length >= bounds.limit) break
+    if (bounds.limit === 0) return found
+    visitRange(table.byKey, kind, bounds, (row) => {
       if (live(row, now)) found.push(row)
-    }
+      return found.length < bounds.limit
+    })
     return found
   }
   const removeAll = (keys: ReadonlyArray<string>, now: number): number => {
@@ -170,7 +171,11 @@ const makeDriver = <K extends string | Uint8Array>(
       ),
     clear: (bounds, call) =>
       step(
-        (now) => removeAll(Array.from(inBounds(table.byKey, kind, bounds), ({ key }) => key), now),
+        (now) => {
+          const keys: Array<string> = []
+          visitRange(table.byKey, kind, bounds, ({ key }) => keys.push(key) > 0)
+          return removeAll(keys, now)
+        },
         same,
         call
       ),
@@ -193,29 +198,31 @@ const makeDriver = <K extends string | Uint8Array>(
 
 const valueBytes = (value: Value): number => typeof value === "string" ? Buffer.byteLength(value) : value.length
 
-function* inBounds<K>(
+/** Visits the rows of a range in order, for as long as `visit` answers with true. */
+const visitRange = <K>(
   tree: Tree<string, Row>,
   { compareIdentities, identity }: KeyKind<K>,
-  { lower, reverse, upper }: Bounds<K>
-): Iterable<Row> {
+  { lower, reverse, upper }: Bounds<K>,
+  visit: (row: Row) => boolean
+): void => {
+  if (tree.isEmpty) return
   const least = lower === undefined ? undefined : identity(lower.key)
   const most = upper === undefined ? undefined : identity(upper.key)
-  const beforeLower = (key: string): boolean => {
+  const isBelow = (key: string): boolean => {
     if (least === undefined) return false
     const order = compareIdentities(key, least)
     return order < 0 || (order === 0 && lower?.inclusive === false)
   }
-  const afterUpper = (key: string): boolean => {
+  const isAbove = (key: string): boolean => {
     if (most === undefined) return false
     const order = compareIdentities(key, most)
     return order > 0 || (order === 0 && upper?.inclusive === false)
   }
-  if (tree.isEmpty) return
-  const [skip, stop] = reverse ? [afterUpper, beforeLower] : [beforeLower, afterUpper]
+  const isBefore = reverse ? isAbove : isBelow
+  const isAfter = reverse ? isBelow : isAbove
   for (const [key, row] of reverse ? tree.entriesReversed(most) : tree.entries(least)) {
-    if (skip(key)) continue
-    if (stop(key)) return
-    yield row
+    if (isBefore(key)) continue
+    if (isAfter(key) || !visit(row)) return
   }
 }
 
