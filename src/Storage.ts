@@ -100,7 +100,7 @@ export const remove: Change = { _tag: "Remove" }
 
 /**
  * Writes the value, with the time from which it no longer exists (milliseconds since the epoch), if any; and other entries
- * along with it, all or none.
+ * along with it, all or none. Of equal keys the last wins, also over that of the `modify`.
  *
  * @since 0.1.0
  * @category constructors
@@ -176,7 +176,7 @@ export interface Keyspace<K extends string | Uint8Array = string> {
   readonly removeMany: (keys: Iterable<K>) => Effect.Effect<number, StorageError | InvalidKey>
   /** Removes the first entries of the range and gives each of them to exactly one caller, in order. */
   readonly take: (range: Range<K>, limit: number) => Effect.Effect<Array<Entry<K>>, StorageError | InvalidKey>
-  /** The first entries of the range, in order, in one go. */
+  /** The first entries of the range, in order, in one go: at most `limit`, and at most the limit of the range. */
   readonly peek: (range: Range<K>, limit: number) => Effect.Effect<Array<Entry<K>>, StorageError | InvalidKey>
   /**
    * The entries of a range in order, read page by page; nothing is held between pages. What is there throughout is seen

@@ -157,6 +157,78 @@ export const suite = (engine: Engine) =>
       )
 
       test(
+        "peek reads the first entries of a range, and leaves them",
+        Effect.gen(function*() {
+          const keyspace = yield* open
+          yield* keyspace.setMany(["a", "b", "c", "d"].map((key) => entry(key)))
+          const keys = (range: Storage.Range, limit: number) =>
+            Effect.map(keyspace.peek(range, limit), (entries) => entries.map(({ key }) => key))
+          deepStrictEqual(yield* keys({}, 2), ["a", "b"])
+          deepStrictEqual(yield* keys({ reverse: true }, 2), ["d", "c"])
+          deepStrictEqual(yield* keys({ after: "b" }, 9), ["c", "d"])
+          deepStrictEqual(yield* keys({ limit: 1 }, 9), ["a"])
+          deepStrictEqual(yield* keys({ limit: 9 }, 1), ["a"])
+          deepStrictEqual(yield* keys({}, Infinity), ["a", "b", "c", "d"])
+          deepStrictEqual(yield* keys({}, 0), [])
+          deepStrictEqual(yield* keys({ from: "x" }, 1), [])
+          deepStrictEqual(yield* keyspace.peek({ through: "a" }, 9), [entry("a")])
+          assert.strictEqual((yield* Effect.flip(keyspace.peek({ from: "\0" }, 1)))._tag, "InvalidKey")
+          assert.strictEqual((yield* keyspace.stat()).entries, 4)
+        })
+      )
+
+      test(
+        "modify puts other entries along, all or none",
+        Effect.gen(function*() {
+          const keyspace = yield* open
+          const others = ["b", "c"].map((key) => entry(key))
+          assert.strictEqual(yield* keyspace.modify("a", () => [1, Storage.put("a", undefined, others)]), 1)
+          deepStrictEqual((yield* keyspace.peek({}, 9)).map(({ key }) => key), ["a", "b", "c"])
+          // What cannot be kept, of any of them, keeps all from being written.
+          const bad = [{ expiresAt: undefined, key: "d", value: "v" }, { expiresAt: undefined, key: "\0", value: "v" }]
+          const refused = yield* Effect.flip(keyspace.modify("e", () => [1, Storage.put("e", undefined, bad)]))
+          assert.strictEqual(refused._tag, "InvalidKey")
+          const expiring = [{ expiresAt: NaN, key: "d", value: "v" }]
+          const invalid = yield* Effect.flip(keyspace.modify("e", () => [1, Storage.put("e", undefined, expiring)]))
+          assert.strictEqual(invalid._tag === "StorageError" ? invalid.reason : invalid._tag, "InvalidValue")
+          deepStrictEqual((yield* keyspace.peek({}, 9)).map(({ key }) => key), ["a", "b", "c"])
+          // The last of a key wins; each has its own expiry.
+          yield* keyspace.modify("a", () => [
+            1,
+            Storage.put("first", undefined, [
+              { expiresAt: 5000, key: "f", value: "v" },
+              { expiresAt: undefined, key: "a", value: "last" }
+            ])
+          ])
+          deepStrictEqual(yield* keyspace.get("a"), Option.some({ expiresAt: undefined, key: "a", value: "last" }))
+          deepStrictEqual(yield* keyspace.head("f"), Option.some({ expiresAt: 5000 }))
+          // In a transaction they are part of it.
+          const storage = yield* Storage.Storage
+          yield* Effect.exit(storage.transaction(
+            Effect.zipRight(
+              keyspace.modify("g", () => [1, Storage.put("g", undefined, [entry("h")])]),
+              Effect.fail("undone")
+            )
+          ))
+          assert.isTrue(Option.isNone(yield* keyspace.get("g")))
+          assert.isTrue(Option.isNone(yield* keyspace.get("h")))
+          // Many at once, each with some.
+          yield* Effect.forEach(
+            Array.from({ length: 50 }, (_, i) => i),
+            (i) =>
+              keyspace.modify("n", (found) => [
+                undefined,
+                Storage.put(String(1 + Number(valueOf(found) ?? 0)), undefined, [entry(`n${i}`), entry(`m${i}`)])
+              ]),
+            { concurrency: "unbounded", discard: true }
+          )
+          assert.strictEqual(valueOf(yield* keyspace.get("n")), "50")
+          assert.strictEqual((yield* keyspace.stat({ prefix: "n" })).entries, 51)
+          assert.strictEqual((yield* keyspace.stat({ prefix: "m" })).entries, 50)
+        })
+      )
+
+      test(
         "take gives each entry to exactly one caller, in order",
         Effect.gen(function*() {
           const keyspace = yield* open

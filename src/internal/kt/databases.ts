@@ -185,10 +185,10 @@ export const ofExpressions = (
 ): Effect.Effect<ReadonlyArray<Database>, StorageError | KtError, Scope.Scope> =>
   Effect.gen(function*() {
     const all = yield* parseAll(expressions, (path) => !isInMemory(path))
-    const memory = Context.get(yield* Layer.build(Layer.fresh(Storage.layerMemory)), Storage.Storage)
+    const memory = withoutDisk(Context.get(yield* Layer.build(Layer.fresh(Storage.layerMemory)), Storage.Storage))
     return yield* Effect.forEach(all, (parsed, index) =>
       isInMemory(parsed.path)
-        ? open(index, parsed, withoutDisk(memory), `kt ${index}`)
+        ? open(index, parsed, memory, `kt ${index}`)
         : Effect.flatMap(file(parsed.path, index + 1), (opened) => open(index, parsed, opened, "kt")))
   })
 

@@ -253,14 +253,30 @@ const changes = (log: Bytes): UpdateLog["changes"] => (since, follow) =>
   Stream.paginateChunkEffect(
     keyOf(since),
     (after) =>
-      Effect.flatMap(log.peek({ after }, page), (entries) => {
-        const last = entries.at(-1)
+      Effect.flatMap(Effect.flatMap(log.peek({ after }, page), parseAll), (changes) => {
+        const last = changes.at(-1)
         const answer = Effect.succeed(
           [
-            Chunk.unsafeFromArray(entries.map((entry) => parse(timeOf(entry.key), bytesOf(entry.value)))),
-            entries.length === page || follow ? Option.some(last?.key ?? after) : Option.none()
+            Chunk.unsafeFromArray(changes),
+            changes.length === page || follow
+              ? Option.some(last === undefined ? after : keyOf(last.timestamp))
+              : Option.none()
           ] as const
         )
         return follow && last === undefined ? Effect.delay(answer, Duration.millis(interval)) : answer
       })
   )
+
+const parseAll = (
+  entries: ReadonlyArray<Storage.Entry<Uint8Array>>
+): Effect.Effect<Array<Change>, KtError> =>
+  Effect.try({
+    catch: (cause) =>
+      new KtError({
+        cause,
+        detail: "the update log is damaged; read it from a later time",
+        method: "changes",
+        reason: "CorruptContainer"
+      }),
+    try: () => entries.map((entry) => parse(timeOf(entry.key), bytesOf(entry.value)))
+  })

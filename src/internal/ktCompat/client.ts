@@ -30,7 +30,7 @@ import type { KtError } from "../../KtError.js"
 import * as KtTransport from "../../KtTransport.js"
 import type { InvalidKey } from "../../StorageError.js"
 import { andThen, forEach, mapStream, missed } from "../done.js"
-import { latin1, none, textOf, utf8 } from "../kt/bytes.js"
+import { none, utf8 } from "../kt/bytes.js"
 import { keep, never, toXt, xtMax } from "../kt/expiry.js"
 import { withNow } from "../storage/compat.js"
 import { parseDuration } from "../storage/duration.js"
@@ -55,6 +55,7 @@ import {
   expirationOf,
   expiryOf,
   type Keys,
+  named,
   nowhere,
   refuse,
   textKeys,
@@ -219,7 +220,6 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
   const status = (options?: At) => Effect.map(transport.status(dbOf(options)), parsed)
   const field = (name: string) => (options?: At) => Effect.map(status(options), (fields) => Number(fields[name]))
   const databases = Effect.map(transport.databases, Arr.map(({ path }) => path))
-  const asBytes = (value: string | Uint8Array) => andThen(anyKey(value), Exit.succeed)
 
   return {
     add: writing("add", never, transport.add),
@@ -362,13 +362,9 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
       Effect.flatMap(
         forEach(entriesOf(data), ([name, value]) =>
           andThen(anyKey(name), (name) =>
-            andThen(asBytes(value), (value) => Exit.succeed([name, value] as const)))),
+            andThen(anyKey(value), (value) => Exit.succeed([name, value] as const)))),
         (data) =>
-          Effect.map(
-            transport.call({ data, db: dbOf(options), name }),
-            (pairs) =>
-              new Map(pairs.map(([name, value]) => [textOf(name) ?? latin1(name), value]))
-          )
+          Effect.flatMap(transport.call({ data, db: dbOf(options), name }), named)
       ),
     remove: (key, options) => withKey(key, (key) => transport.remove(dbOf(options), key)),
     removeBulk: (all, options) => Effect.flatMap(addressesIn(all, options), transport.removeMany),
@@ -509,10 +505,9 @@ export const procedure = <E, R>(
 ): KtTransport.Procedure<R> => ({
   name,
   run: (transport, data, db) => {
-    const input = new Map(data.map(([name, value]) => [textOf(name) ?? latin1(name), value]))
     const kt = makeClient({ db, keys: textKeys, transport, values: valuesOf(Codec.bytes, Codec.bytes) })
     return Effect.map(
-      handler(input, kt),
+      Effect.flatMap(named(data), (input) => handler(input, kt)),
       (answer) =>
         Object.entries(answer).flatMap(([name, value]): ReadonlyArray<KtTransport.Pair> => {
           const bytes = answered(value)

@@ -13,7 +13,7 @@ import type { Database, KtTransport, Pair } from "../../KtTransport.js"
 import type { InvalidKey } from "../../StorageError.js"
 import { andThen, isDone } from "../done.js"
 import { latin1 } from "../kt/bytes.js"
-import { noLoss } from "../kt/procedures/define.js"
+import { noLoss } from "../kt/putBack.js"
 import type { Restore } from "../storage/gate.js"
 import { anyKey, at, decodeAll, nowhere, refuse, type Values } from "./values.js"
 

@@ -13,16 +13,11 @@ import type { KtError } from "../../KtError.js"
 import type { Pair } from "../../KtTransport.js"
 import { andThen } from "../done.js"
 import { latin1, utf8 } from "../kt/bytes.js"
+import { greatestScore, leastScore, tab } from "../kt/itemKeys.js"
 import { parseDuration } from "../storage/duration.js"
 import type { Restore } from "../storage/gate.js"
 import { call, type Container, listed, numberIn, type Parameters, takingOut, whole } from "./containers.js"
 import { anyKey, decodeAll, encodeAll, refuse } from "./values.js"
-
-/** What fits into the digits that a key has for it. */
-const leastScore = -499_999_999_999
-const greatestScore = 500_000_000_000
-
-const tab = "\t"
 
 /**
  * A key under which items are: the tab parts it from theirs.

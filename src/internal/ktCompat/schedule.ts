@@ -7,11 +7,9 @@ import * as Exit from "effect/Exit"
 import type { Due, Schedule } from "../../KtCompat.js"
 import type { KtError } from "../../KtError.js"
 import { andThen } from "../done.js"
+import { greatestNumber } from "../kt/itemKeys.js"
 import { call, type Container, listed, numberIn, type Parameters, valueIn, whole } from "./containers.js"
 import { takenItems, withoutTab } from "./queue.js"
-
-/** What fits into the digits that a key has for it. */
-const greatestDue = 999_999_999_999
 
 /** A time has whole seconds: it is rounded so that nothing is given out before it is due. */
 const dueOf = (
@@ -21,7 +19,7 @@ const dueOf = (
   round: (seconds: number) => number
 ): Exit.Exit<number, KtError> => {
   const score = due === undefined ? otherwise : DateTime.isDateTime(due) ? round(due.epochMillis / 1000) : due
-  return Exit.as(whole(method, "a time", score, 0, greatestDue), score)
+  return Exit.as(whole(method, "a time", score, 0, greatestNumber), score)
 }
 
 /** @internal */
@@ -51,7 +49,7 @@ export const makeSchedule = <A>(place: Container<A>): Schedule<A> => {
       andThen(
         whole("Schedule.read", "how many", n, 0),
         () =>
-          andThen(dueOf("Schedule.read", due, greatestDue, Math.floor), (score) =>
+          andThen(dueOf("Schedule.read", due, greatestNumber, Math.floor), (score) =>
             takenItems(container, () => ask("schedule_read", "key", { keys: "told", n, score })))
       )
   }

@@ -190,6 +190,17 @@ export const decodePairs = <A>(
     (all) => new Map(all)
   )
 
+/**
+ * Values by their names, which are text.
+ *
+ * @internal
+ */
+export const named = (pairs: Iterable<Pair>): Effect.Effect<ReadonlyMap<string, Uint8Array>, Codec.CodecError> =>
+  Effect.map(
+    forEach(pairs, ([name, value]) => andThen(textKeys.decode(name), (name) => Exit.succeed([name, value] as const))),
+    (all) => new Map(all)
+  )
+
 // --- Expire times ---
 
 /** @internal */

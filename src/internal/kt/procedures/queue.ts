@@ -11,65 +11,25 @@ import * as Storage from "../../../Storage.js"
 import { turnFirst, withNow } from "../../storage/compat.js"
 import { afterCommit } from "../../storage/service.js"
 import { inTransaction } from "../../storage/transactions.js"
-import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
+import { bytesOf, equal, latin1, utf8 } from "../bytes.js"
 import { arrivalsIn, type Waiter } from "../conditions.js"
 import { type Bytes, type Database, together } from "../databases.js"
 import { never } from "../expiry.js"
-import { padded } from "../numbers.js"
+import { greatestNumber, idIn, idOf, lastWithScore, prefixOf, queueKey, scoreIn, withOtherId } from "../itemKeys.js"
+import { noLoss } from "../putBack.js"
 import { incrementDouble } from "../records.js"
-import {
-  answer,
-  type Context,
-  define,
-  fromOrdinals,
-  noLoss,
-  ordinals,
-  type Pairs,
-  type Procedure,
-  refuse
-} from "./define.js"
+import { answer, type Context, define, fromOrdinals, ordinals, type Pairs, type Procedure, refuse } from "./define.js"
 
-const tab = utf8("\t")
 const idName = utf8("id")
-
-/** Scores are counted down from here: what is left has so many digits. */
-const highest = 500_000_000_000
-
-/** @internal */
-export const digits = 12
-
-/** The greatest number of so many digits. */
-const most = 10 ** digits - 1
-
-/** Within what the digits can tell. */
-const clamp = (value: number, least: number, greatest: number): number => Math.max(least, Math.min(value, greatest))
 
 /** How many items are looked at in one go. */
 const page = 256
 
 const num = (count: number): Pairs => answer("num", count)
 
-/** @internal */
-export const prefixOf = (queue: Uint8Array): Uint8Array => concat(queue, tab)
-
-const keyOf = (queue: Uint8Array, score: number, id: string): Uint8Array =>
-  concat(queue, utf8(`\t${padded(highest - score, digits)}${id}`))
-
-/** The parts of an item's key after the tab: its score and its number. */
-const scoreOf = (queue: Uint8Array, key: Uint8Array): number =>
-  highest - Number(latin1(key.subarray(queue.length + 1, queue.length + 1 + digits)))
-
-const idOf = (queue: Uint8Array, key: Uint8Array): string => latin1(key.subarray(queue.length + 1 + digits))
-
 /** The items that have at least a score. */
-const items = (queue: Uint8Array, leastScore: number | undefined): Storage.Range<Uint8Array> =>
-  leastScore === undefined
-    ? { prefix: prefixOf(queue) }
-    : {
-      from: prefixOf(queue),
-      // Below zero sorts before all.
-      through: keyOf(queue, clamp(Math.ceil(leastScore), highest - most, highest + 1), "9".repeat(digits))
-    }
+const items = (queue: Uint8Array, least: number | undefined): Storage.Range<Uint8Array> =>
+  least === undefined ? { prefix: prefixOf(queue) } : { from: prefixOf(queue), through: lastWithScore(queue, least) }
 
 /** How many items are meant: below zero, or with a fraction, all. */
 const countOf = (n: number | undefined, unsaid: number): number =>
@@ -92,7 +52,7 @@ export const withIds = (
     count,
     0,
     never,
-    (last) => Number.isInteger(last) && last >= count && last <= most ? itemsOf(last) : undefined
+    (last) => Number.isInteger(last) && last >= count && last <= greatestNumber ? itemsOf(last) : undefined
   )
 
 /**
@@ -104,7 +64,6 @@ const putBack = (
   entries: ReadonlyArray<Storage.Entry<Uint8Array>>
 ): Effect.Effect<void, Failure> => {
   const { database, keyspace } = context
-  const idStart = -digits
   return Effect.zipRight(
     together(
       [context.database],
@@ -115,7 +74,7 @@ const putBack = (
           (isBack) =>
             isBack ? Effect.void : withIds(keyspace, queue, 1, (id) => [{
               expiresAt,
-              key: concat(key.subarray(0, idStart), utf8(padded(id, digits))),
+              key: withOtherId(key, idOf(id)),
               value
             }])
         ), { discard: true })
@@ -144,7 +103,7 @@ const add = (
     withIds(keyspace, queue, values.length, (last) =>
       values.map(({ score, value }, i) => ({
         expiresAt: undefined,
-        key: keyOf(queue, score, padded(last - values.length + 1 + i, digits)),
+        key: queueKey(queue, score, idOf(last - values.length + 1 + i)),
         value
       }))),
     () => arrived(database, queue, values.length)
@@ -299,7 +258,7 @@ export const queues: ReadonlyArray<Procedure> = [
   define("queue_set_score", { optional: ["n"], required: ["queue", "data", "score"] }, ({ data, queue }, context) => {
     const score = context.number("score") ?? 0
     const { keyspace } = context
-    const wanted = keyOf(queue, score, "")
+    const wanted = queueKey(queue, score, "")
     const changed = together(
       [context.database],
       Effect.flatMap(
@@ -316,7 +275,7 @@ export const queues: ReadonlyArray<Procedure> = [
               keyspace.removeMany(keys),
               keyspace.setMany(keys.map((key) => ({
                 expiresAt: undefined,
-                key: keyOf(queue, score, idOf(queue, key)),
+                key: queueKey(queue, score, idIn(key)),
                 value: data
               })))
             ),
@@ -342,7 +301,7 @@ export const queues: ReadonlyArray<Procedure> = [
                 add(
                   context,
                   dest,
-                  entries.map(({ key, value }) => ({ score: scoreOf(queue, key), value: bytesOf(value) }))
+                  entries.map(({ key, value }) => ({ score: scoreIn(queue, key), value: bytesOf(value) }))
                 ),
                 values(entries)
               )

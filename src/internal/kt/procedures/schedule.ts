@@ -4,10 +4,10 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import { concat, utf8 } from "../bytes.js"
-import { padded } from "../numbers.js"
+import { utf8 } from "../bytes.js"
+import { idOf, lastDue, prefixOf, scheduleKey } from "../itemKeys.js"
 import { define, type Procedure } from "./define.js"
-import { digits, prefixOf, taken, withIds } from "./queue.js"
+import { taken, withIds } from "./queue.js"
 
 const keyName = utf8("key")
 
@@ -17,8 +17,7 @@ const unsaid = 0xffffffff
 /** @internal */
 export const schedules: ReadonlyArray<Procedure> = [
   define("schedule_add", { optional: ["score"], required: ["key", "value"] }, ({ key, value }, context) => {
-    const items = (id: number) =>
-      concat(prefixOf(key), utf8(`${padded(context.number("score") ?? 0, digits)}${padded(id, digits)}`))
+    const items = (id: number) => scheduleKey(key, context.number("score") ?? 0, idOf(id))
     return Effect.map(
       withIds(context.keyspace, key, 1, (id) => [{ expiresAt: undefined, key: items(id), value }]),
       (id) => [[keyName, items(id)]]
@@ -28,12 +27,10 @@ export const schedules: ReadonlyArray<Procedure> = [
     "schedule_read",
     { optional: ["score", "n", "keys"], required: ["key"] },
     ({ key }, { given, keyspace, number }) => {
-      const prefix = prefixOf(key)
-      const score = Math.min(Math.floor(number("score") ?? unsaid), 10 ** digits - 1)
       const n = number("n") ?? -1
       return Effect.map(
         keyspace.take(
-          { prefix, through: concat(prefix, utf8(`${padded(score, digits)}${"9".repeat(digits)}`)) },
+          { from: prefixOf(key), through: lastDue(key, number("score") ?? unsaid) },
           n < 0 ? Infinity : n
         ),
         (entries) => taken(entries, given("keys"))
