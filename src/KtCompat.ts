@@ -128,6 +128,14 @@ export type ExpireTime =
   | "keep"
 
 /**
+ * How long something is waited for. A plain number is refused, as nobody could tell its unit.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Timeout = Exclude<Duration.DurationInput, number | bigint>
+
+/**
  * Whether and when a record expires.
  *
  * @since 0.1.0
@@ -486,7 +494,7 @@ export interface Queue<in out A> {
    * what others do within a second. In a transaction it does not wait.
    */
   readonly bpop: (
-    options?: QueueOptions & { readonly timeout?: Duration.DurationInput | undefined }
+    options?: QueueOptions & { readonly timeout?: Timeout | undefined }
   ) => Effect.Effect<Option.Option<A>, Failure>
   readonly peek: (options?: QueueOptions) => Effect.Effect<Option.Option<A>, Failure>
   readonly peekMany: (n: number, options?: QueueOptions) => Effect.Effect<ReadonlyArray<A>, Failure>
@@ -703,7 +711,7 @@ export interface KtCompat<in out K extends Key, in out A> {
   ) => Effect.Effect<ReadonlyMap<string, Uint8Array>, Failure>
 
   /** Waits until somebody signals a condition, 30 seconds by default; whether somebody did. */
-  readonly wait: (condition: string, timeout?: Duration.DurationInput) => Effect.Effect<boolean, Failure>
+  readonly wait: (condition: string, timeout?: Timeout) => Effect.Effect<boolean, Failure>
   /** Wakes one who waits for a condition, or all; how many were waiting. */
   readonly signal: (
     condition: string,

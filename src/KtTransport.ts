@@ -374,7 +374,7 @@ export interface Options<R = never> {
 export const layer = <R = never>(
   options?: Options<R> & { readonly databases?: ReadonlyArray<string> | undefined }
 ): Layer.Layer<KtTransport, StorageError | KtError, Storage.Storage | R> =>
-  Layer.scoped(KtTransport, internal.makeOnStorage(options?.databases ?? ["kt"], options))
+  Layer.scoped(KtTransport, internal.makeOnStorage(options?.databases, options))
 
 /**
  * Databases by the expressions of the original: `"%"` and `"+"` are in memory and ordered; `"*"`, `":"` and `"-"` in

@@ -183,7 +183,7 @@ for (const engine of kinds) {
             kt.synchronize({ hard: true }),
             kt.rawScript("list"),
             kt.Queue("q").add("a"),
-            kt.Queue("q").bpop({ timeout: 0 }),
+            kt.Queue("q").bpop({ timeout: "0 millis" }),
             kt.List("l").length
           ]
           for (const method of methods) assert.strictEqual(yield* refusal(method), "NoDatabase")

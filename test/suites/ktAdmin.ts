@@ -1,7 +1,7 @@
 /** What KtCompat promises of databases as wholes, of procedures and of conditions. */
 import { assert, describe, it } from "@effect/vitest"
 import { deepStrictEqual } from "@effect/vitest/utils"
-import { Context, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Option, Stream, TestClock } from "effect"
 import { KtCompat, KtError, KtTransport } from "effect-kv"
 import { describeOn, type Engine } from "../engines.js"
 import { bytes, collect, databases, failsWith, ktError, latin1, start, testOn } from "../ktCompat.js"
@@ -448,14 +448,14 @@ export const suite = (engine: Engine) =>
           yield* TestClock.adjust("1 millis")
           assert.isFalse(yield* Fiber.join(waiter))
           assert.strictEqual(yield* kt.signal("c"), 0, "they wait no more")
-          assert.isFalse(yield* kt.wait("c", 0))
+          assert.isFalse(yield* kt.wait("c", "0 millis"))
           yield* ktError(kt.wait("c", "soon" as unknown as "1 second"), "InvalidArgument")
         }))
 
       test("one who is interrupted waits no more; one without an end is woken", (kt) =>
         Effect.gen(function*() {
           const gone = yield* Effect.fork(kt.wait("c"))
-          const patient = yield* Effect.fork(kt.wait("c", Infinity))
+          const patient = yield* Effect.fork(kt.wait("c", Duration.infinity))
           yield* engine.turns
           yield* Fiber.interrupt(gone)
           yield* TestClock.adjust("365 days")

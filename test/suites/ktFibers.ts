@@ -28,7 +28,7 @@ export const suite = (engine: Engine) =>
           Effect.map(queue.pop(), Option.toArray),
           queue.popMany(3),
           Effect.map(queue.rpop(), Option.toArray),
-          Effect.map(queue.bpop({ timeout: 0 }), Option.toArray)
+          Effect.map(queue.bpop({ timeout: "0 millis" }), Option.toArray)
         ]
         const got = yield* each(8, (n) =>
           Effect.gen(function*() {

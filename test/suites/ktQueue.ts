@@ -31,7 +31,7 @@ const methods = (kt: Text, key: string): Record<string, Effect.Effect<unknown, K
   const queue = kt.Queue(key)
   return {
     add: queue.add("1"),
-    bpop: queue.bpop({ timeout: 0 }),
+    bpop: queue.bpop({ timeout: "0 millis" }),
     clear: queue.clear,
     count: queue.count,
     extend: queue.extend(["1"]),
@@ -163,7 +163,7 @@ const run = (queue: Queue, dest: string, command: Command): Effect.Effect<unknow
     case "rpeek":
       return Effect.map(queue[command.tag]({ minScore: command.minScore }), Option.getOrUndefined)
     case "bpop":
-      return Effect.map(queue.bpop({ minScore: command.minScore, timeout: 0 }), Option.getOrUndefined)
+      return Effect.map(queue.bpop({ minScore: command.minScore, timeout: "0 millis" }), Option.getOrUndefined)
     case "popMany":
     case "rpopMany":
     case "peekMany":
@@ -424,7 +424,7 @@ export const suite = (engine: Engine) =>
             assert.strictEqual(yield* queue.setPriority(`of ${name}`, 2), 1, name)
             some(yield* queue.transfer("the dest"), `of ${name}`)
             some(yield* queue.pop(), "second")
-            nothing(yield* queue.bpop({ timeout: 0 }))
+            nothing(yield* queue.bpop({ timeout: "0 millis" }))
           }
           assert.strictEqual(yield* kt.Queue("the dest").count, strange.length)
         }))

@@ -27,7 +27,7 @@ export const suite = (engine: Engine) =>
         yield* queue.add("c", { score: 1 })
         some(yield* queue.bpop(), "c")
         some(yield* queue.bpop({ timeout: "1 second" }), "a")
-        some(yield* queue.bpop({ minScore: 0, timeout: 0 }), "b")
+        some(yield* queue.bpop({ minScore: 0, timeout: "0 millis" }), "b")
         assert.strictEqual(yield* queue.count, 0)
       }))
 
@@ -60,7 +60,7 @@ export const suite = (engine: Engine) =>
         nothing(yield* Fiber.poll(fiber))
         yield* TestClock.adjust("1 millis")
         nothing(yield* Fiber.join(fiber))
-        nothing(yield* kt.Queue("q").bpop({ timeout: 0 }))
+        nothing(yield* kt.Queue("q").bpop({ timeout: "0 millis" }))
         // Who waited leaves nothing behind that takes an item.
         yield* kt.Queue("q").add("later")
         yield* turns
@@ -69,7 +69,7 @@ export const suite = (engine: Engine) =>
 
     test("U134: a time-out that is none is refused", (kt) =>
       Effect.gen(function*() {
-        yield* ktError(kt.Queue("q").bpop({ timeout: NaN }), "InvalidArgument")
+        yield* ktError(kt.Queue("q").bpop({ timeout: [NaN, 0] }), "InvalidArgument")
       }))
 
     test("U134: several who wait each get one", (kt) =>
@@ -269,7 +269,10 @@ export const suite = (engine: Engine) =>
                 Effect.gen(function*() {
                   const fiber = yield* Effect.fork(Effect.zipRight(
                     after(begins),
-                    queue.bpop({ minScore: isChoosy ? 1 : undefined, timeout })
+                    queue.bpop({
+                      minScore: isChoosy ? 1 : undefined,
+                      timeout: timeout === undefined ? undefined : `${timeout} millis`
+                    })
                   ))
                   if (ends !== undefined) {
                     yield* Effect.fork(Effect.zipRight(after(ends), Fiber.interrupt(fiber)))

@@ -7,9 +7,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as fs from "node:fs"
 import { KtError } from "../../KtError.js"
 import * as Storage from "../../Storage.js"
 import type { StorageError } from "../../StorageError.js"
+import { resolve as resolvePath } from "../sqlite/path.js"
 import { failing, Fault } from "../storage/fault.js"
 import { bytesOf } from "./bytes.js"
 
@@ -114,6 +116,15 @@ export const persistent = (keyspace: Bytes): Bytes => ({
   setMany: (entries) => keyspace.setMany(Array.from(entries, lasting))
 })
 
+/**
+ * The name of a database that has no other: that of a file is the same.
+ *
+ * @internal
+ */
+export const defaultName = "kt"
+
+const keyspaceOf = (name: string): string => `kt ${name}`
+
 /** A `Storage`, its place among all, and how what is written there reaches the disk. */
 type Opened = Pick<Database, "rank" | "storage" | "sync">
 
@@ -144,14 +155,35 @@ const open = (
     type: kind[0]
   }))
 
+/** The one path of a file, whatever it is called. */
+const realPath = (path: string): string => {
+  const absolute = resolvePath(path)
+  try {
+    return fs.realpathSync(absolute)
+  } catch {
+    return absolute
+  }
+}
+
 /** Expressions, of which no two that are kept may mean the same. */
 const parseAll = (
   expressions: ReadonlyArray<string>,
-  isKept: (path: string) => boolean
+  isKept: (path: string) => boolean,
+  identity: (path: string) => string
 ): Effect.Effect<ReadonlyArray<Expression>, KtError> =>
   Effect.flatMap(Effect.forEach(expressions, parse), (parsed) => {
-    const paths = parsed.map(({ path }) => path).filter(isKept)
-    const twice = paths.find((path, i) => paths.indexOf(path) < i)
+    if (parsed.length === 0) {
+      return Effect.fail(
+        new KtError({
+          detail: "there is to be at least one database; give \"%\" for one in memory, or the name of a file",
+          method: "open",
+          reason: "InvalidArgument"
+        })
+      )
+    }
+    const kept = parsed.map(({ path }) => path).filter(isKept)
+    const same = kept.map(identity)
+    const twice = kept.find((_, i) => same.indexOf(same[i] ?? "") < i)
     return twice === undefined ? Effect.succeed(parsed) : Effect.fail(
       new KtError({
         detail: `there cannot be two databases ${JSON.stringify(twice)}; give each its own name`,
@@ -171,8 +203,8 @@ export const onStorage = (
   names: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<Database>, StorageError | KtError> =>
   Effect.flatMap(
-    parseAll(names, () => true),
-    (all) => Effect.forEach(all, (parsed, index) => open(index, parsed, withoutDisk(storage), `kt ${parsed.path}`))
+    parseAll(names, () => true, (name) => name),
+    (all) => Effect.forEach(all, (parsed, index) => open(index, parsed, withoutDisk(storage), keyspaceOf(parsed.path)))
   )
 
 /**
@@ -184,12 +216,15 @@ export const ofExpressions = (
   expressions: ReadonlyArray<string>
 ): Effect.Effect<ReadonlyArray<Database>, StorageError | KtError, Scope.Scope> =>
   Effect.gen(function*() {
-    const all = yield* parseAll(expressions, (path) => !isInMemory(path))
+    const all = yield* parseAll(expressions, (path) => !isInMemory(path), realPath)
     const memory = withoutDisk(Context.get(yield* Layer.build(Layer.fresh(Storage.layerMemory)), Storage.Storage))
     return yield* Effect.forEach(all, (parsed, index) =>
       isInMemory(parsed.path)
-        ? open(index, parsed, memory, `kt ${index}`)
-        : Effect.flatMap(file(parsed.path, index + 1), (opened) => open(index, parsed, opened, "kt")))
+        ? open(index, parsed, memory, keyspaceOf(String(index)))
+        : Effect.flatMap(
+          file(parsed.path, index + 1),
+          (opened) => open(index, parsed, opened, keyspaceOf(defaultName))
+        ))
   })
 
 /** The driver of SQLite is loaded only if there is a file. */

@@ -29,7 +29,7 @@ import { makeBulk } from "./bulk.js"
 import { bytesOf, latin1, utf8 } from "./bytes.js"
 import { Conditions } from "./conditions.js"
 import * as cursor from "./cursor.js"
-import { type Database, ofExpressions, onStorage, persistent, stored, together } from "./databases.js"
+import { type Database, defaultName, ofExpressions, onStorage, persistent, stored, together } from "./databases.js"
 import * as matching from "./matching.js"
 import { parseLua } from "./numbers.js"
 import { divide, type Engine, type Given } from "./procedures/define.js"
@@ -58,13 +58,23 @@ const asData = (parameters: NonNullable<Call["parameters"]>): ReadonlyArray<Pair
     value === undefined ? [] : [[utf8(name), bytesOf(value)]]
   )
 
+/** What an error says, or else what it is called. */
+const told = (cause: unknown): string =>
+  !(cause instanceof Error)
+    ? String(cause)
+    : cause.message !== ""
+    ? cause.message
+    : "_tag" in cause
+    ? String(cause._tag)
+    : cause.name
+
 /** What a procedure of the user's fails with, as an error of ours. */
 const failed = (name: string) => (cause: unknown): Failure =>
   cause instanceof KtError || cause instanceof StorageError || cause instanceof InvalidKey
     ? cause
     : new KtError({
       cause,
-      detail: `it failed with ${cause instanceof Error ? cause.message : String(cause)}; nothing was written`,
+      detail: `it failed with ${told(cause)}; nothing was written`,
       method: name,
       reason: "ProcedureFailed"
     })
@@ -271,7 +281,7 @@ const build = <R>(
 
 /** @internal */
 export const makeOnStorage = <R>(
-  names: ReadonlyArray<string>,
+  names: ReadonlyArray<string> = [defaultName],
   options: Options<R> | undefined
 ): Effect.Effect<KtTransport["Type"], StorageError | KtError, Storage.Storage | R> =>
   Effect.flatMap(

@@ -83,3 +83,12 @@ export const idIn = (key: Uint8Array): string => latin1(key.subarray(-digits))
  * @internal
  */
 export const withOtherId = (key: Uint8Array, id: string): Uint8Array => concat(key.subarray(0, -digits), utf8(id))
+
+/** @internal */
+export const isItemOf = (whole: Uint8Array, key: Uint8Array): boolean => {
+  const text = latin1(key)
+  const prefix = latin1(prefixOf(whole))
+  return text.startsWith(prefix) && numbers.test(text.slice(prefix.length))
+}
+
+const numbers = new RegExp(`^\\d{${2 * digits}}$`)

@@ -33,7 +33,6 @@ import { andThen, forEach, mapStream, missed } from "../done.js"
 import { none, utf8 } from "../kt/bytes.js"
 import { keep, never, toXt, xtMax } from "../kt/expiry.js"
 import { withNow } from "../storage/compat.js"
-import { parseDuration } from "../storage/duration.js"
 import { lastingContext } from "../storage/transactions.js"
 import { provided } from "../store/codecs.js"
 import { container, takingOut, whole } from "./containers.js"
@@ -60,6 +59,7 @@ import {
   refuse,
   textKeys,
   timeAt,
+  timeoutOf,
   type Values,
   valuesOf
 } from "./values.js"
@@ -373,10 +373,10 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
     report: Effect.map(transport.report, parsed),
     Schedule: (key, options) => makeSchedule(container(transport, dbOf(options), key, values)),
     script: (name, data = [], options) =>
-      Effect.flatMap(encodePairs(values, data, nowhere), (data) =>
+      Effect.flatMap(encodePairs(values, data, at(name)), (data) =>
         Effect.flatMap(
           transport.call({ data, db: dbOf(options), name }),
-          (pairs) => decodePairs(values, pairs, nowhere)
+          (pairs) => decodePairs(values, pairs, at(name))
         )),
     seize,
     serializeDict: (all) => writeDict(values, all, nowhere),
@@ -431,12 +431,8 @@ const makeClient = <K extends Key, A>(parts: Parts<K, A>): KtCompat<K, A> => {
         transport.entries(dbOf(options)),
         ({ key, value }) => values.decode(value, at(key))
       ),
-    wait: (condition, timeout = "30 seconds") => {
-      const millis = parseDuration(timeout)
-      return Either.isRight(millis)
-        ? transport.wait(condition, millis.right)
-        : Effect.fail(refuse("wait", millis.left))
-    },
+    wait: (condition, timeout = "30 seconds") =>
+      andThen(timeoutOf("wait", timeout), (millis) => transport.wait(condition, millis)),
     withValues: <B, I>(given: Schema.Schema<B, I> | Codec.Codec<B>) => {
       const codec = codecOf(given)
       return makeClient({ ...parts, values: valuesOf(provided(codec, Context.empty()), codec) })
@@ -480,6 +476,7 @@ type Client<K extends Key, A, R = never> = Effect.Effect<KtCompat<K, A>, never, 
 export function make(options?: Options<string, string, never>): Client<string, string>
 export function make<A, I, R>(options: Given<A, I, R>): Client<string, A, R>
 export function make<A, I, R>({ db = 0, value }: Options<A, I, R> = {}) {
+  // @effect-diagnostics-next-line missingEffectContext:off
   return value === undefined ? openText(textKeys, db) : open(textKeys, codecOf(value), db)
 }
 
@@ -487,6 +484,7 @@ export function make<A, I, R>({ db = 0, value }: Options<A, I, R> = {}) {
 export function makeBytes(options?: Options<string, string, never>): Client<Uint8Array, string>
 export function makeBytes<A, I, R>(options: Given<A, I, R>): Client<Uint8Array, A, R>
 export function makeBytes<A, I, R>({ db = 0, value }: Options<A, I, R> = {}) {
+  // @effect-diagnostics-next-line missingEffectContext:off
   return value === undefined ? openText(byteKeys, db) : open(byteKeys, codecOf(value), db)
 }
 

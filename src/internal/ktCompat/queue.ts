@@ -2,22 +2,19 @@
  * @internal
  */
 import * as Arr from "effect/Array"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import type { Failure, Key, Queue, QueueOptions, ScoreOptions } from "../../KtCompat.js"
+import type { Failure, Key, Queue, QueueOptions, ScoreOptions, Timeout } from "../../KtCompat.js"
 import type { KtError } from "../../KtError.js"
 import type { Pair } from "../../KtTransport.js"
 import { andThen } from "../done.js"
 import { latin1, utf8 } from "../kt/bytes.js"
 import { greatestScore, leastScore, tab } from "../kt/itemKeys.js"
-import { parseDuration } from "../storage/duration.js"
 import type { Restore } from "../storage/gate.js"
 import { call, type Container, listed, numberIn, type Parameters, takingOut, whole } from "./containers.js"
-import { anyKey, decodeAll, encodeAll, refuse } from "./values.js"
+import { anyKey, decodeAll, encodeAll, refuse, timeoutOf } from "./values.js"
 
 /**
  * A key under which items are: the tab parts it from theirs.
@@ -96,21 +93,23 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
           Effect.flatMap(ask("queue_transfer", { dest, n }), (pairs) => listed(container, pairs)))
     )
   const bpop = (
-    { timeout, ...options }: QueueOptions & { readonly timeout?: Duration.DurationInput | undefined } = {}
+    { timeout, ...options }: QueueOptions & { readonly timeout?: Timeout | undefined } = {}
   ): Effect.Effect<Option.Option<A>, Failure> => {
-    const millis = timeout === undefined ? Either.right(Infinity) : parseDuration(timeout)
-    if (Either.isLeft(millis)) return Effect.fail(refuse("Queue.bpop", millis.left))
-    const seconds = millis.right === Infinity ? undefined : millis.right / 1000
-    return one(
+    const waited = timeout === undefined ? Exit.succeed(Infinity) : timeoutOf("Queue.bpop", timeout)
+    return one(andThen(waited, (millis) =>
       andThen(
         least("Queue.bpop", options),
         (least) =>
           takenItems(
             container,
-            (restore) => restore(ask("queue_bpop", { ...least, keys: "told", timeout: seconds }))
+            (restore) =>
+              restore(ask("queue_bpop", {
+                ...least,
+                keys: "told",
+                timeout: millis === Infinity ? undefined : millis / 1000
+              }))
           )
-      )
-    )
+      )))
   }
   return {
     add: (item, { score }: ScoreOptions = {}) =>

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Codec from "../../Codec.js"
-import type { Dictionary, Expiration as Expires, Expire, ExpireTime, Failure, Key } from "../../KtCompat.js"
+import type { Dictionary, Expiration as Expires, Expire, ExpireTime, Failure, Key, Timeout } from "../../KtCompat.js"
 import { KtError } from "../../KtError.js"
 import type { Expiry, Pair } from "../../KtTransport.js"
 import { InvalidKey } from "../../StorageError.js"
@@ -244,6 +244,19 @@ export const expire = (xt: number): Expire => ({ _tag: "Xt", xt: Math.trunc(xt >
 
 /** @internal */
 export const Expiration = Data.taggedEnum<Expires>()
+
+/**
+ * Milliseconds.
+ *
+ * @internal
+ */
+export const timeoutOf = (method: string, timeout: Timeout): Exit.Exit<number, KtError> => {
+  if (typeof timeout === "number" || typeof timeout === "bigint") {
+    return Exit.fail(refuse(method, `${timeout} is no time-out; give a duration ("${timeout} seconds")`))
+  }
+  const millis = parseDuration(timeout)
+  return Either.isRight(millis) ? Exit.succeed(millis.right) : Exit.fail(refuse(method, millis.left))
+}
 
 /**
  * A time in milliseconds, or the last that there is.

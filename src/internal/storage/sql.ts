@@ -308,7 +308,7 @@ const migrate = (access: Sql, dialect: Dialect): Effect.Effect<void, StorageErro
           ]),
           ([row]) => Number(row?.version)
         ))
-  const ddl = (connection: Connection, text: string) => connection.executeUnprepared(text, [], undefined)
+  const ddl = (connection: Connection, text: string) => dialect.compiling(connection).execute(text, [], undefined)
   const missing = (connection: Connection) =>
     Effect.gen(function*() {
       const version = yield* versionOf(connection)

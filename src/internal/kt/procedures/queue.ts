@@ -15,7 +15,17 @@ import { bytesOf, equal, latin1, utf8 } from "../bytes.js"
 import { arrivalsIn, type Waiter } from "../conditions.js"
 import { type Bytes, type Database, together } from "../databases.js"
 import { never } from "../expiry.js"
-import { greatestNumber, idIn, idOf, lastWithScore, prefixOf, queueKey, scoreIn, withOtherId } from "../itemKeys.js"
+import {
+  greatestNumber,
+  idIn,
+  idOf,
+  isItemOf,
+  lastWithScore,
+  prefixOf,
+  queueKey,
+  scoreIn,
+  withOtherId
+} from "../itemKeys.js"
 import { noLoss } from "../putBack.js"
 import { incrementDouble } from "../records.js"
 import { answer, type Context, define, fromOrdinals, ordinals, type Pairs, type Procedure, refuse } from "./define.js"
@@ -314,9 +324,7 @@ export const queues: ReadonlyArray<Procedure> = [
       putBack(
         context,
         queue,
-        context.data.flatMap(([key, value]) =>
-          latin1(key).startsWith(latin1(prefixOf(queue))) ? [{ expiresAt: undefined, key, value }] : []
-        )
+        context.data.flatMap(([key, value]) => isItemOf(queue, key) ? [{ expiresAt: undefined, key, value }] : [])
       ),
       []
     )),
