@@ -237,16 +237,15 @@ describe("KtTransport.layerDatabases", () => {
       assert.include(fs.readFileSync(text, "utf8"), "this is a text")
     }))
 
-  it.effect("none at all is no error, until one is asked for", () =>
-    within([], (kt) =>
-      Effect.gen(function*() {
-        deepStrictEqual(yield* kt.databases, [])
-        deepStrictEqual(yield* kt.listDatabases, [])
-        assert.strictEqual((yield* kt.report).db_total_count, 0)
-        yield* ktError(kt.get("k"), "NoDatabase")
-        yield* ktError(kt.setBulk({ a: "1" }), "NoDatabase")
-        assert.strictEqual(yield* kt.setBulk({}), 0)
-      })))
+  it.scoped("one that is another by its path alone, and none at all, are refused", () =>
+    Effect.gen(function*() {
+      const folder = yield* tempFolder
+      const file = path.join(folder, "a.kct")
+      for (const names of [[], [file, file], [file, path.join(folder, ".", "b", "..", "a.kct")]]) {
+        const error = yield* Effect.flip(Layer.build(KtTransport.layerDatabases(names)))
+        assert.strictEqual(error._tag === "KtError" ? error.reason : error._tag, "InvalidArgument")
+      }
+    }))
 
   it.scoped("U83, U84: the update log of a file goes on where it was", () =>
     Effect.gen(function*() {

@@ -33,7 +33,7 @@ export interface Database {
   readonly type: number
   readonly storage: Storage.Storage["Type"]
   /** The place of the storage among all: those of a common transaction are taken in one order, whoever asks. */
-  readonly rank: number
+  readonly rank: string
   /** What is written with it: itself, and where its changes are logged. */
   readonly shares: ReadonlyArray<Pick<Database, "rank" | "storage">>
   readonly keyspace: Bytes
@@ -129,7 +129,7 @@ const keyspaceOf = (name: string): string => `kt ${name}`
 type Opened = Pick<Database, "rank" | "storage" | "sync">
 
 const withoutDisk = (storage: Storage.Storage["Type"]): Opened => ({
-  rank: 0,
+  rank: "",
   storage,
   sync: storage.maintenance.flush
 })
@@ -222,13 +222,13 @@ export const ofExpressions = (
       isInMemory(parsed.path)
         ? open(index, parsed, memory, keyspaceOf(String(index)))
         : Effect.flatMap(
-          file(parsed.path, index + 1),
+          file(parsed.path, realPath(parsed.path)),
           (opened) => open(index, parsed, opened, keyspaceOf(defaultName))
         ))
   })
 
 /** The driver of SQLite is loaded only if there is a file. */
-const file = (filename: string, rank: number): Effect.Effect<Opened, StorageError, Scope.Scope> =>
+const file = (filename: string, rank: string): Effect.Effect<Opened, StorageError, Scope.Scope> =>
   Effect.gen(function*() {
     const sqlite = yield* Effect.tryPromise({
       catch: (cause) =>
@@ -254,7 +254,9 @@ export const together = <A, E, R>(
   databases: Iterable<Database>,
   self: Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | StorageError, R> => {
-  const ranked = Array.from(databases).flatMap(({ shares }) => shares).sort((a, b) => b.rank - a.rank)
+  const ranked = Array.from(databases).flatMap(({ shares }) => shares).sort((a, b) =>
+    a.rank < b.rank ? 1 : a.rank > b.rank ? -1 : 0
+  )
   let all: Effect.Effect<A, E | StorageError, R> = self
   for (const storage of new Set(ranked.map(({ storage }) => storage))) all = storage.transaction(all, { retry: true })
   return all

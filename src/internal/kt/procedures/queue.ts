@@ -212,7 +212,12 @@ const blockingPop = (queue: Uint8Array, timeout: number, context: QueueContext):
         // It waits before it looks: what comes in between is not missed.
         const waiter = arrivals.enter(arrival)
         const leaving = () => Effect.sync(() => leave(waiter))
-        return Effect.flatMap(Effect.onError(keyspace.take(bounds, 1), leaving), (entries) => {
+        const failing = () =>
+          Effect.sync(() => {
+            leave(waiter)
+            if (woken !== undefined) arrivals.passOn(woken)
+          })
+        return Effect.flatMap(Effect.onError(keyspace.take(bounds, 1), failing), (entries) => {
           if (entries.length === 0) {
             // What is too low for this one, another may want.
             if (woken !== undefined && isChoosy) arrivals.passOn(woken)
