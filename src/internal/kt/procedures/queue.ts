@@ -160,18 +160,20 @@ const equalTo = (
   isWanted: (key: Uint8Array) => boolean
 ): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> => {
   const next = (
-    before: ReadonlyArray<Uint8Array>,
+    found: Array<Uint8Array>,
     after: Uint8Array | undefined
   ): Effect.Effect<ReadonlyArray<Uint8Array>, Failure> =>
     Effect.flatMap(keyspace.peek({ ...range, after }, page), (entries) => {
-      const equals = entries.filter((entry) => equal(bytesOf(entry.value), value) && isWanted(entry.key))
-      const found = [...before, ...equals.slice(0, count - before.length).map(({ key }) => key)]
+      for (const entry of entries) {
+        if (found.length < count && equal(bytesOf(entry.value), value) && isWanted(entry.key)) found.push(entry.key)
+      }
       const last = entries.at(-1)
       return entries.length < page || last === undefined || found.length >= count
         ? Effect.succeed(found)
         : next(found, last.key)
     })
-  return next([], undefined)
+  // Anew each time that it is run: a transaction may run it again.
+  return Effect.suspend(() => next([], undefined))
 }
 
 const removing = (name: string, reverse: boolean): Procedure =>
