@@ -1,4 +1,6 @@
 /**
+ * What goes back that was taken out.
+ *
  * @internal
  */
 import * as Effect from "effect/Effect"

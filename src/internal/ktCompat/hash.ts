@@ -1,4 +1,6 @@
 /**
+ * The methods of a `Hash`.
+ *
  * @internal
  */
 import * as Effect from "effect/Effect"

@@ -1,4 +1,6 @@
 /**
+ * The methods of a `Queue`.
+ *
  * @internal
  */
 import * as Arr from "effect/Array"

@@ -1,4 +1,6 @@
 /**
+ * The methods of a `Schedule`.
+ *
  * @internal
  */
 import * as DateTime from "effect/DateTime"
