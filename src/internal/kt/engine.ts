@@ -233,12 +233,11 @@ const build = <R>(
         }),
       seize: (db, key) =>
         on(db, ({ keyspace }) =>
-          Effect.map(
-            keyspace.take({ from: key, through: key }, 1),
-            ([entry]) => counting(Option.map(Option.fromNullable(entry), stored))
-          )),
+          Effect.map(keyspace.take({ from: key, through: key }, 1), ([entry]) =>
+            found(Option.fromNullable(entry)))),
       touch: (db, keys, expiry) =>
-        on(db, (database) => together([database], records.touch(database.keyspace, keys, expiry))),
+        on(db, (database) =>
+          together([database], records.touch(database.keyspace, keys, expiry))),
       touchRelative: (db, keys, millis) =>
         on(db, (database) => together([database], records.touchRelative(database.keyspace, keys, millis))),
 

@@ -13,6 +13,7 @@ import type { Database, KtTransport, Pair } from "../../KtTransport.js"
 import type { InvalidKey } from "../../StorageError.js"
 import { andThen, isDone } from "../done.js"
 import { latin1 } from "../kt/bytes.js"
+import { never } from "../kt/expiry.js"
 import { noLoss } from "../kt/putBack.js"
 import type { Restore } from "../storage/gate.js"
 import { anyKey, at, decodeAll, nowhere, refuse, type Values } from "./values.js"
@@ -111,6 +112,14 @@ export const valueIn = (pairs: ReadonlyArray<Pair>, name: string): Exit.Exit<Uin
  */
 export const numberIn = (pairs: ReadonlyArray<Pair>, name: string): Exit.Exit<number, KtError> =>
   Exit.map(valueIn(pairs, name), (value) => Number(latin1(value)))
+
+/**
+ * How many an answer tells.
+ *
+ * @internal
+ */
+export const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>): Effect.Effect<number, Failure> =>
+  Effect.flatMap(asked, (pairs) => numberIn(pairs, "num"))
 
 /** Names are ordinals, which come sorted as text over the wire. */
 const inOrder = (pairs: ReadonlyArray<Pair>): ReadonlyArray<Pair> =>
@@ -220,3 +229,14 @@ export const readRaw = <C>(
       (found): Effect.Effect<Option.Option<C>, Failure> =>
         Option.isNone(found) ? Effect.succeedNone : Effect.map(read(found.value.value), Option.some)
     ))
+
+/**
+ * Writes the bytes of a whole container. It does not expire.
+ *
+ * @internal
+ */
+export const writeRaw = (
+  { db, key, transport }: Place,
+  bytes: Effect.Effect<Uint8Array, Failure>
+): Effect.Effect<void, Failure> =>
+  Effect.flatMap(bytes, (bytes) => andThen(key, (key) => transport.set(db, key, bytes, never)))

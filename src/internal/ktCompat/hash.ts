@@ -9,19 +9,19 @@ import type { Dictionary, Failure, Hash, PackOptions } from "../../KtCompat.js"
 import type { Pair } from "../../KtTransport.js"
 import { andThen } from "../done.js"
 import { none } from "../kt/bytes.js"
-import { never } from "../kt/expiry.js"
 import {
   call,
   clear,
   type Container,
+  counted,
   find,
-  numberIn,
   optional,
   otherKey,
   type Parameters,
   readRaw,
   strict,
-  whole
+  whole,
+  writeRaw
 } from "./containers.js"
 import { readDict, writeDict } from "./serialized.js"
 import { anyKey, decodePairs, encodePairs } from "./values.js"
@@ -41,11 +41,9 @@ export const packing = ({ count, start, stop }: PackOptions): Effect.Effect<Para
 
 /** @internal */
 export const makeHash = <A>(container: Container<A>): Hash<A> => {
-  const { at, db, key, transport, values } = container
+  const { at, values } = container
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
     call(container, name, "table_key", parameters, data)
-  const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
-    Effect.flatMap(asked, (pairs) => numberIn(pairs, "num"))
   const told = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) => Effect.map(counted(asked), (count) => count > 0)
   const field = (procedure: string, name: string, parameters: Parameters = {}) =>
     andThen(anyKey(name), (key) => ask(procedure, { ...parameters, key }))
@@ -77,11 +75,7 @@ export const makeHash = <A>(container: Container<A>): Hash<A> => {
     removeBulk: (all) => Effect.flatMap(names(all), (data) => counted(ask("hmdel", strict, data))),
     set: (name, value) => Effect.asVoid(write("hset", name, value)),
     setBulk,
-    setRaw: (all) =>
-      Effect.flatMap(
-        writeDict(values, all, at),
-        (bytes) => andThen(key, (key) => transport.set(db, key, bytes, never))
-      ),
+    setRaw: (all) => writeRaw(container, writeDict(values, all, at)),
     setnx: (name, value) => told(write("hsetnx", name, value)),
     unpack: ({ prefix } = {}) => andThen(otherKey(prefix), (prefix) => counted(ask("hunpack", { prefix }))),
     update: setBulk

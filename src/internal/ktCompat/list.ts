@@ -8,8 +8,7 @@ import * as Option from "effect/Option"
 import type { Failure, Key, List } from "../../KtCompat.js"
 import type { Pair } from "../../KtTransport.js"
 import { andThen } from "../done.js"
-import { utf8 } from "../kt/bytes.js"
-import { never } from "../kt/expiry.js"
+import { ordinals } from "../kt/ordinals.js"
 import {
   call,
   clear,
@@ -24,7 +23,8 @@ import {
   readRaw,
   strict,
   takenOut,
-  whole
+  whole,
+  writeRaw
 } from "./containers.js"
 import { packing } from "./hash.js"
 import { readList, writeList } from "./serialized.js"
@@ -32,7 +32,7 @@ import { anyKey, encodeAll } from "./values.js"
 
 /** @internal */
 export const makeList = <A>(container: Container<A>): List<A> => {
-  const { at, db, key, transport, values } = container
+  const { at, key, values } = container
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
     call(container, name, "key", parameters, data)
   const numbered = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>, name: string) =>
@@ -83,7 +83,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
     extend: (all) =>
       Effect.flatMap(
         encodeAll(values, all, at),
-        (items) => numbered(ask("lextend", {}, items.map((item, i): Pair => [utf8(String(i)), item])), "length")
+        (items) => numbered(ask("lextend", {}, ordinals(items)), "length")
       ),
     find: (value) => found("lfind", value),
     getRange: (start, stop) =>
@@ -132,11 +132,7 @@ export const makeList = <A>(container: Container<A>): List<A> => {
             (pairs) => pairs.length === 0 ? Effect.fail(outOfBounds(container, "List.set", index)) : Effect.void
           )
       ),
-    setRaw: (all) =>
-      Effect.flatMap(
-        writeList(values, all, at),
-        (bytes) => andThen(key, (key) => transport.set(db, key, bytes, never))
-      ),
+    setRaw: (all) => writeRaw(container, writeList(values, all, at)),
     unpack: ({ format, prefix, start, stop } = {}) =>
       andThen(
         range(start, stop),

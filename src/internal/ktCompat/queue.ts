@@ -12,10 +12,11 @@ import type { Failure, Key, Queue, QueueOptions, ScoreOptions, Timeout } from ".
 import type { KtError } from "../../KtError.js"
 import type { Pair } from "../../KtTransport.js"
 import { andThen } from "../done.js"
-import { latin1, utf8 } from "../kt/bytes.js"
+import { latin1 } from "../kt/bytes.js"
 import { greatestScore, leastScore, tab } from "../kt/itemKeys.js"
+import { ordinals } from "../kt/ordinals.js"
 import type { Restore } from "../storage/gate.js"
-import { call, type Container, listed, numberIn, type Parameters, takingOut, whole } from "./containers.js"
+import { call, type Container, counted, listed, numberIn, type Parameters, takingOut, whole } from "./containers.js"
 import { anyKey, decodeAll, encodeAll, refuse, timeoutOf } from "./values.js"
 
 /**
@@ -51,8 +52,6 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
   const { at, values } = container
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
     call(container, name, "queue", parameters, data)
-  const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
-    Effect.flatMap(asked, (pairs) => numberIn(pairs, "num"))
   const scored = (method: string, score: number | undefined) =>
     whole(method, "a score", score, leastScore, greatestScore)
   const least = (method: string, { minScore }: QueueOptions): Exit.Exit<Parameters, KtError> =>
@@ -129,9 +128,7 @@ export const makeQueue = <A>(place: Container<A>): Queue<A> => {
     extend: (items, { score }: ScoreOptions = {}) =>
       andThen(
         scored("Queue.extend", score),
-        () =>
-          andThen(encodeAll(values, items, at), (all) =>
-            counted(ask("queue_madd", { score }, all.map((item, i): Pair => [utf8(String(i)), item]))))
+        () => andThen(encodeAll(values, items, at), (all) => counted(ask("queue_madd", { score }, ordinals(all))))
       ),
     peek: (options) => one(peekMany("queue_peek")(1, options)),
     peekMany: peekMany("queue_peek"),

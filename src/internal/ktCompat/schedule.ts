@@ -10,7 +10,7 @@ import type { Due, Schedule } from "../../KtCompat.js"
 import type { KtError } from "../../KtError.js"
 import { andThen } from "../done.js"
 import { greatestNumber } from "../kt/itemKeys.js"
-import { call, type Container, listed, numberIn, type Parameters, valueIn, whole } from "./containers.js"
+import { call, type Container, counted, listed, type Parameters, valueIn, whole } from "./containers.js"
 import { takenItems, withoutTab } from "./queue.js"
 
 /** A time has whole seconds: it is rounded so that nothing is given out before it is due. */
@@ -30,8 +30,7 @@ export const makeSchedule = <A>(place: Container<A>): Schedule<A> => {
   const { at, values } = container
   const ask = (name: string, own: string, parameters?: Parameters) => call(container, name, own, parameters)
   // What does not depend on what is before the numbers is the same for a queue.
-  const counted = (name: string) =>
-    Effect.flatMap(Effect.suspend(() => ask(name, "queue")), (pairs) => numberIn(pairs, "num"))
+  const asQueue = (name: string) => counted(Effect.suspend(() => ask(name, "queue")))
   return {
     add: (item, due) =>
       Effect.flatMap(
@@ -40,8 +39,8 @@ export const makeSchedule = <A>(place: Container<A>): Schedule<A> => {
           andThen(values.encode(item, at), (value) =>
             Effect.flatMap(ask("schedule_add", "key", { score, value }), (pairs) => valueIn(pairs, "key")))
       ),
-    clear: counted("queue_clear"),
-    count: counted("queue_size"),
+    clear: asQueue("queue_clear"),
+    count: asQueue("queue_size"),
     items: (n) =>
       andThen(
         whole("Schedule.items", "how many", n, 0),

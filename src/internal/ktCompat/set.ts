@@ -4,11 +4,11 @@
  * @internal
  */
 import * as Effect from "effect/Effect"
-import type { Failure, Key, Set } from "../../KtCompat.js"
+import type { Key, Set } from "../../KtCompat.js"
 import type { Pair } from "../../KtTransport.js"
 import { andThen } from "../done.js"
-import { utf8 } from "../kt/bytes.js"
-import { call, clear, type Container, listed, numberIn, otherKey, type Parameters, takenOut } from "./containers.js"
+import { ordinals } from "../kt/ordinals.js"
+import { call, clear, type Container, counted, listed, otherKey, type Parameters, takenOut } from "./containers.js"
 import { anyKey, encodeAll } from "./values.js"
 
 /** @internal */
@@ -16,12 +16,10 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
   const { at, values } = container
   const ask = (name: string, parameters?: Parameters, data?: ReadonlyArray<Pair>) =>
     call(container, name, "key", parameters, data)
-  const counted = (asked: Effect.Effect<ReadonlyArray<Pair>, Failure>) =>
-    Effect.flatMap(asked, (pairs) => numberIn(pairs, "num"))
   const many = (procedure: string, members: Iterable<A>) =>
     andThen(
       encodeAll(values, members, at),
-      (all) => counted(ask(procedure, {}, all.map((member, i): Pair => [utf8(String(i)), member])))
+      (all) => counted(ask(procedure, {}, ordinals(all)))
     )
   const combined = (procedure: string, other: Key, dest: Key | undefined) =>
     Effect.flatMap(
@@ -43,7 +41,7 @@ export const makeSet = <A>(container: Container<A>): Set<A> => {
     difference: (other, dest) => combined("sdiff", other, dest),
     intersection: (other, dest) => combined("sinter", other, dest),
     members: Effect.flatMap(Effect.suspend(() => ask("smembers")), (pairs) => listed(container, pairs)),
-    pop: takenOut(container, Effect.suspend(() => ask("spop")), (member) => ask("sadd", {}, [[utf8("0"), member]])),
+    pop: takenOut(container, Effect.suspend(() => ask("spop")), (member) => ask("sadd", {}, ordinals([member]))),
     remove: (...members) => many("srem", members),
     removeBulk: (members) => many("srem", members),
     union: (other, dest) => combined("sunion", other, dest)

@@ -144,14 +144,10 @@ export const answer = (name: keyof typeof names, value: number | Uint8Array): Pa
 ]
 
 /** @internal */
-export const value = (value: Uint8Array | undefined): Pairs => value === undefined ? [] : answer("value", value)
+export const num = (count: number): Pairs => answer("num", count)
 
-/**
- * Values by their ordinals.
- *
- * @internal
- */
-export const ordinals = (values: ReadonlyArray<Uint8Array>): Pairs => values.map((value, i) => [utf8(String(i)), value])
+/** @internal */
+export const value = (value: Uint8Array | undefined): Pairs => value === undefined ? [] : answer("value", value)
 
 /**
  * Values that were given by their ordinals, until the first that is missing.

@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import { bytesOf, concat, fromLatin1, latin1, utf8 } from "../bytes.js"
 import { together } from "../databases.js"
 import {
-  answer,
   arrays,
   type Context,
   creates,
@@ -16,6 +15,7 @@ import {
   load,
   mapOf,
   maps,
+  num,
   packed,
   type Pairs,
   pairsOf,
@@ -23,8 +23,6 @@ import {
   save,
   value
 } from "./define.js"
-
-const num = (count: number): Pairs => answer("num", count)
 
 const hash = { required: ["table_key"] } as const
 const field = { required: ["table_key", "key"] } as const

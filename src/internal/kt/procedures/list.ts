@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Storage from "../../../Storage.js"
 import { bytesOf, concat, equal, latin1, utf8 } from "../bytes.js"
 import { together } from "../databases.js"
+import { ordinals } from "../ordinals.js"
 import {
   answer,
   arrays,
@@ -16,7 +17,7 @@ import {
   edit,
   fromOrdinals,
   load,
-  ordinals,
+  num,
   packed,
   type Pairs,
   type Procedure,
@@ -26,7 +27,6 @@ import {
 
 type Items = Array<Uint8Array>
 
-const num = (count: number): Pairs => answer("num", count)
 const length = (items: Items): Pairs => answer("length", items.length)
 
 const list = { required: ["key"] } as const

@@ -26,16 +26,15 @@ import {
   scoreIn,
   withOtherId
 } from "../itemKeys.js"
+import { ordinals } from "../ordinals.js"
 import { noLoss } from "../putBack.js"
 import { incrementDouble } from "../records.js"
-import { answer, type Context, define, fromOrdinals, ordinals, type Pairs, type Procedure, refuse } from "./define.js"
+import { type Context, define, fromOrdinals, num, type Pairs, type Procedure, refuse } from "./define.js"
 
 const idName = utf8("id")
 
 /** How many items are looked at in one go. */
 const page = 256
-
-const num = (count: number): Pairs => answer("num", count)
 
 /** The items that have at least a score. */
 const items = (queue: Uint8Array, least: number | undefined): Storage.Range<Uint8Array> =>

@@ -7,9 +7,8 @@ import * as Effect from "effect/Effect"
 import { fromLatin1, latin1, none } from "../bytes.js"
 import { together } from "../databases.js"
 import type { ByteMap } from "../formats.js"
-import { answer, define, edit, load, maps, ordinals, type Pairs, type Procedure, save } from "./define.js"
-
-const num = (count: number): Pairs => answer("num", count)
+import { ordinals } from "../ordinals.js"
+import { answer, define, edit, load, maps, num, type Pairs, type Procedure, save } from "./define.js"
 
 const set = { required: ["key"] } as const
 
